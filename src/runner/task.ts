@@ -1,0 +1,100 @@
+/**
+ * A task and a run of it as plain JSON: what the nodes hand to the runner, and the runner to the child process.
+ * Names and meanings are the contract's; see README.md.
+ */
+
+import type { Direction, Operation, TransferMode } from '../engine/report.js';
+import type { CredentialConfig, CredentialSecrets } from '../stores/registry.js';
+
+export interface BandwidthLimit {
+  /** `HH:MM`, machine's time zone. */
+  time: string;
+  /** Bytes per second; null: no limit. */
+  bandwidth: number | null;
+}
+
+/** A `cloud-credential` node, saved properties and secrets apart. */
+export interface TaskCredential {
+  /** Id and name of the config node, so that an error can say which one to fix. */
+  id: string;
+  name: string;
+  provider: string;
+  config: CredentialConfig;
+  secrets: CredentialSecrets;
+}
+
+/** A cloud-sync node's properties, overrides of the message already applied and everything validated. */
+export interface TaskSettings {
+  taskId: string;
+  name: string;
+  credential: TaskCredential;
+  direction: Direction;
+  transferMode: TransferMode;
+  path: string;
+  bucket: string;
+  folder: string;
+  include: string[];
+  exclude: string[];
+  followSymlinks: boolean;
+  createEmptySrcDirs: boolean;
+  keepSymlinks: boolean;
+  metadata: boolean;
+  checksum: boolean;
+  transfers: number | null;
+  bandwidthLimit: BandwidthLimit[];
+  encryption: boolean;
+  filenameEncryption: boolean;
+  encryptionPassword?: string;
+  encryptionSalt?: string;
+  storageClass: string;
+  serverSideEncryption: string;
+  chunkSize: number | null;
+  deleteVersions: boolean;
+  snapshot: boolean;
+  preScript: string;
+  postScript: string;
+  scriptSecrets: boolean;
+  dryRun: boolean;
+  staleAfter: number | null;
+  backupFolder: string;
+  backupKeepDays: number | null;
+  lease: boolean;
+  /** Number of files, `"50%"`, or null for no limit. */
+  maxDelete: number | string | null;
+  whenBusy: 'queue' | 'skip';
+}
+
+/** What a cloud-restore adds to the task it reverses. */
+export interface RestoreSettings {
+  path: string;
+  transferMode: 'copy' | 'sync';
+  include: string[];
+  exclude: string[];
+  /** `msg.payload.paths`: exactly these files or folders, relative; undefined: all. */
+  paths?: string[];
+  /** ms since the epoch. */
+  asOf?: number;
+  thaw: boolean;
+  thawTier: string;
+  thawDays: number | null;
+  dryRun: boolean;
+}
+
+export interface VerifySettings {
+  method: 'metadata' | 'checksum' | 'download' | 'sample';
+  /** Percent of the files, 1 to 100, for `sample`. */
+  sample: number;
+}
+
+/** One run. Holds secrets: goes over the channel to the child only, never to a file, a log or an argument. */
+export interface RunRequest {
+  runId: string;
+  /** The node that runs: a cloud-sync, cloud-restore or cloud-verify. One run at a time for each. */
+  nodeId: string;
+  operation: Operation;
+  task: TaskSettings;
+  restore?: RestoreSettings;
+  verify?: VerifySettings;
+  /** This package's folder under Node-RED's userDir: state indexes, journals, history, logs, locks. */
+  dataFolder: string;
+}

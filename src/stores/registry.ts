@@ -1,0 +1,74 @@
+/**
+ * The providers: what the user has to fill in for each, and how to reach it. The editor's form, its help and the
+ * validation all come from this table. Nothing is loaded before a provider is used.
+ */
+
+import { CloudSyncError } from '../errors.js';
+import type { Account, AccountContext } from './store.js';
+
+/** One thing the user fills in. */
+export interface ProviderField {
+  /** Name of the saved property or of the secret, as the contract spells it. */
+  name: string;
+  type: 'text' | 'password' | 'boolean' | 'number' | 'select' | 'multiline';
+  /** Lives in Node-RED's credentials and nowhere else. */
+  secret: boolean;
+  required: boolean;
+  /** Key of the values offered for `select`. */
+  choices?: readonly { value: string; label: string }[];
+  placeholder?: string;
+  /** A regular expression, as source text, that a value has to match. */
+  pattern?: string;
+}
+
+export type CredentialConfig = Record<string, unknown>;
+export type CredentialSecrets = Record<string, string | undefined>;
+
+export interface ProviderDescription {
+  /** `provider` in saved flows. */
+  id: string;
+  /** As the provider writes itself. */
+  label: string;
+  /** TYPE in the CLOUD_SYNC_* environment. */
+  environmentType: string;
+  fields: readonly ProviderField[];
+  hasBuckets: boolean;
+  load(): Promise<(config: CredentialConfig, secrets: CredentialSecrets, context: AccountContext) => Account>;
+}
+
+const SHARED_FIELDS: readonly ProviderField[] = [
+  { name: 'endpoint', type: 'text', secret: false, required: false, pattern: '^https?://[^\\s]+$' },
+  { name: 'caCertificate', type: 'multiline', secret: false, required: false },
+];
+
+export const PROVIDERS: readonly ProviderDescription[] = [
+  {
+    id: 's3',
+    label: 'Amazon S3 and compatible',
+    environmentType: 'S3',
+    hasBuckets: true,
+    fields: [
+      { name: 'preset', type: 'select', secret: false, required: false },
+      { name: 'region', type: 'text', secret: false, required: false },
+      { name: 'accessKeyId', type: 'text', secret: true, required: true },
+      { name: 'secretAccessKey', type: 'password', secret: true, required: true },
+      { name: 'sessionToken', type: 'password', secret: true, required: false },
+      { name: 'forcePathStyle', type: 'boolean', secret: false, required: false },
+      { name: 'maxUploadParts', type: 'number', secret: false, required: false },
+      ...SHARED_FIELDS,
+    ],
+    load: async () => (await import('./s3.js')).openS3Account,
+  },
+];
+
+/** The description of `provider`; INVALID_INPUT where there is none. */
+export function providerById(provider: string): ProviderDescription {
+  const found = PROVIDERS.find((candidate) => candidate.id === provider);
+  if (found === undefined) {
+    throw new CloudSyncError('INVALID_INPUT', `Unknown provider "${provider}"`, {
+      field: 'provider',
+      advice: `Choose one of ${PROVIDERS.map((candidate) => candidate.id).join(', ')}.`,
+    });
+  }
+  return found;
+}
