@@ -159,6 +159,16 @@ export interface WriteOptions extends ObjectAttributes {
   signal?: AbortSignal;
 }
 
+export interface CreateUploadOptions extends WriteOptions {
+  /** Wanted bytes per part; the store rounds it into its limits. */
+  partSize?: number;
+  /**
+   * All that will be sent, where the caller has it: an encrypted store reads it once before the upload where the store
+   * below wants the hash of the encrypted bytes first.
+   */
+  content?: Content;
+}
+
 /** What reading is pinned to. */
 export interface OpenOptions {
   versionId?: string;
@@ -221,6 +231,16 @@ export interface Upload {
    * `features.upload.sequential`. `alreadyThere` hands over a part found by {@link arrived} instead of sending it.
    */
   sendPart(number: number, content: Content, signal?: AbortSignal): Promise<ArrivedPart>;
+  /**
+   * Which bytes of the content `sendPart` wants for this part, where that isn't simply part `number` of `partSize` bytes
+   * (encrypted parts begin and end within blocks). Use `partContent` of parts.ts and never count yourself.
+   */
+  partRange?(number: number): { offset: number; length: number };
+  /**
+   * The bytes as they are sent and stored, for the same arguments as `sendPart`, where they aren't the content itself
+   * (encrypted): what the hashes of an {@link ArrivedPart} are of. Use `storedPartContent` of parts.ts.
+   */
+  storedPart?(number: number, content: Content): Content;
   /** Tells the upload of a part found by {@link arrived} and proven equal by the caller. */
   keepPart(part: ArrivedPart): void;
   /** Makes the object visible, whole or not at all; `hashes` are of the whole content. */
@@ -341,7 +361,7 @@ export interface Store {
   open(key: string, options?: OpenOptions): Promise<OpenedObject>;
   /** Writes a whole object with one request (files below `features.upload.threshold`). */
   write(key: string, content: Content, options?: WriteOptions): Promise<StoredObject>;
-  createUpload(key: string, size: number, options?: WriteOptions & { partSize?: number }): Promise<Upload>;
+  createUpload(key: string, size: number, options?: CreateUploadOptions): Promise<Upload>;
   /** NOT_FOUND where the provider no longer knows it. */
   resumeUpload(state: UploadState, options?: WriteOptions): Promise<Upload>;
   pendingUploads(prefix: string, signal?: AbortSignal): AsyncIterable<PendingUpload>;
