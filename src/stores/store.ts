@@ -290,6 +290,8 @@ export interface NameLimits {
   maxKeyBytes?: number;
   /** Bytes (UTF-8) of one segment. */
   maxSegmentBytes?: number;
+  /** Bytes that a stored segment takes at the provider, where that isn't its length in UTF-8 (names on a local disk). */
+  segmentBytes?: (segment: string) => number;
   /** rclone's encoding mask of this backend, by its names: see `names.ts`. */
   encoding: readonly string[];
 }

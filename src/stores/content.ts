@@ -1,0 +1,56 @@
+/** Bytes to send, from memory or from an opened object. */
+
+import { CloudSyncError } from '../errors.js';
+import type { Content, OpenedObject } from './store.js';
+
+/** Content that is in memory. The bytes must not be changed while it is in use. */
+export function contentOfBytes(bytes: Uint8Array): Content {
+  return {
+    size: bytes.byteLength,
+    bytes,
+    async *read(offset = 0, length = bytes.byteLength - offset) {
+      checkRange(offset, length, bytes.byteLength);
+      if (length > 0) yield bytes.subarray(offset, offset + length);
+    },
+  };
+}
+
+/**
+ * Content that is `length` bytes (default: all that follow) of an opened object from `offset` (default 0). Stays usable
+ * as long as the object is open.
+ */
+export function contentOfOpened(
+  opened: OpenedObject,
+  offset = 0,
+  length = opened.object.size - offset,
+): Content {
+  checkRange(offset, length, opened.object.size);
+  return {
+    size: length,
+    read(from = 0, count = length - from) {
+      checkRange(from, count, length);
+      return opened.read(offset + from, count);
+    },
+  };
+}
+
+/** All of it in one Buffer: for small contents and tests. */
+export async function readAll(source: Content | AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const isContent = 'read' in source;
+  if (isContent && source.bytes !== undefined) return Buffer.from(source.bytes);
+  const chunks: Buffer[] = [];
+  for await (const chunk of isContent ? source.read() : source) {
+    // Copied, because a source may use its buffer again for the next chunk.
+    chunks.push(Buffer.from(chunk));
+  }
+  return Buffer.concat(chunks);
+}
+
+function checkRange(offset: number, length: number, size: number): void {
+  if (!(offset >= 0 && length >= 0 && offset + length <= size)) {
+    throw new CloudSyncError(
+      'INTERNAL',
+      `Bytes ${offset} to ${offset + length} lie outside a content of ${size}`,
+    );
+  }
+}
