@@ -1,11 +1,11 @@
-// Builds the package into dist/, laid out where Node-RED looks for things: every node's html, locales and icons
-// stand beside its runtime file.
-import { cpSync, existsSync, readdirSync, rmSync } from 'node:fs';
+// Builds the package into dist/ and resources/, laid out where Node-RED looks for things: every node's html, locales and
+// icons stand beside its runtime file, and what the editor pages share is served from resources/.
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'tsup';
 
 const nodeFolders = readdirSync('nodes', { withFileTypes: true })
-  .filter((entry) => entry.isDirectory())
+  .filter((entry) => entry.isDirectory() && existsSync(join('nodes', entry.name, `${entry.name}.ts`)))
   .map((entry) => entry.name);
 
 /** The nodes share one copy of their runtime (run table, locks): it is a file of its own, not part of each bundle. */
@@ -16,33 +16,56 @@ const sharedRuntime = {
   },
 };
 
+/** The editor takes the providers' fields from their table, but not the providers. */
+const withoutProviders = {
+  name: 'without-providers',
+  setup(builder) {
+    builder.onResolve({ filter: /^\.\// }, (args) =>
+      args.kind === 'dynamic-import' ? { path: args.path, external: true } : undefined,
+    );
+  },
+};
+
 const entries = { 'runner/child': 'src/runner/child.ts', 'nodes/runtime': 'nodes/runtime.ts' };
-for (const name of nodeFolders) {
-  const file = `nodes/${name}/${name}.ts`;
-  if (existsSync(file)) entries[`nodes/${name}/${name}`] = file;
-}
-for (const [name, file] of Object.entries(entries)) if (!existsSync(file)) delete entries[name];
+for (const name of nodeFolders) entries[`nodes/${name}/${name}`] = `nodes/${name}/${name}.ts`;
+
+const common = { config: false, splitting: false, sourcemap: true, silent: true, dts: false, clean: false };
 
 rmSync('dist', { recursive: true, force: true });
-await build({
-  config: false,
-  entry: entries,
-  outDir: 'dist',
-  format: ['cjs'],
-  platform: 'node',
-  target: 'node22',
-  splitting: false,
-  sourcemap: true,
-  silent: true,
-  external: ['sodium-native'],
-  esbuildPlugins: [sharedRuntime],
-});
+rmSync('resources', { recursive: true, force: true });
+await Promise.all([
+  build({
+    ...common,
+    entry: entries,
+    outDir: 'dist',
+    format: ['cjs'],
+    platform: 'node',
+    target: 'node22',
+    external: ['sodium-native'],
+    esbuildPlugins: [sharedRuntime],
+  }),
+  build({
+    ...common,
+    entry: { editor: 'nodes/editor/editor.ts' },
+    outDir: 'resources',
+    format: ['iife'],
+    platform: 'browser',
+    target: 'es2022',
+    tsconfig: 'nodes/editor/tsconfig.json',
+    noExternal: [/.*/],
+    minify: true,
+    outExtension: () => ({ js: '.js' }),
+    esbuildPlugins: [withoutProviders],
+  }),
+]);
+cpSync('nodes/editor/editor.css', 'resources/editor.css');
 
 for (const name of nodeFolders) {
   const from = join('nodes', name);
   const to = join('dist', 'nodes', name);
-  if (existsSync(join(from, `${name}.html`))) cpSync(join(from, `${name}.html`), join(to, `${name}.html`));
+  mkdirSync(to, { recursive: true });
+  cpSync(join(from, `${name}.html`), join(to, `${name}.html`));
   if (existsSync(join(from, 'locales')))
     cpSync(join(from, 'locales'), join(to, 'locales'), { recursive: true });
-  if (existsSync('icons')) cpSync('icons', join(to, 'icons'), { recursive: true });
+  cpSync('icons', join(to, 'icons'), { recursive: true });
 }

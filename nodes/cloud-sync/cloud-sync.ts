@@ -1,0 +1,11 @@
+import type { NodeAPI } from 'node-red';
+import { registerRunNode, startSchedule } from '../runtime.js';
+
+export = (RED: NodeAPI): void =>
+  registerRunNode(
+    RED,
+    'cloud-sync',
+    'sync',
+    { encryptionPassword: { type: 'password' }, encryptionSalt: { type: 'password' } },
+    startSchedule,
+  );

@@ -1,0 +1,370 @@
+/**
+ * The properties of a task one by one: how a saved value or a message's value is read, what is assumed where there is
+ * none, and what a message may do with it. Runs in the editor too, so nothing of Node.js in here.
+ */
+
+import { Cron } from 'croner';
+import { CloudSyncError } from '../src/errors.js';
+import type { BandwidthLimit } from '../src/runner/task.js';
+
+/** The one folder in a bucket that belongs to this package (leases, probes). */
+export const RESERVED_FOLDER = '.node-red-cloud-sync';
+
+/** A validated share of files, for example `"50%"`. */
+const SHARE = /^(\d{1,3}(?:\.\d+)?)\s*%$/;
+const TIME_OF_DAY = /^([01]\d|2[0-3]):[0-5]\d$/;
+
+/** The error of every value that can't be used. */
+export function invalid(field: string, message: string, advice?: string): CloudSyncError {
+  return new CloudSyncError('INVALID_INPUT', message, { field, advice });
+}
+
+/** A value the way an error may repeat it: short and on one line. */
+export function shown(value: unknown): string {
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
+  return `"${text.length > 60 ? `${text.slice(0, 57)}...` : text}"`;
+}
+
+export function isEmpty(value: unknown): boolean {
+  return value === undefined || value === null || (typeof value === 'string' && value.trim() === '');
+}
+
+type Reader<T> = (value: unknown, field: string) => T;
+
+const text: Reader<string> = (value, field) => {
+  if (typeof value !== 'string') throw invalid(field, `${field} has to be text, not ${shown(value)}`);
+  if (value.includes('\0')) throw invalid(field, `${field} contains a NUL character`);
+  return value;
+};
+
+const trimmedText: Reader<string> = (value, field) => text(value, field).trim();
+
+const yesOrNo: Reader<boolean> = (value, field) => {
+  if (typeof value === 'boolean') return value;
+  throw invalid(field, `${field} has to be true or false, not ${shown(value)}`);
+};
+
+function oneOf<T extends string>(...choices: readonly T[]): Reader<T> {
+  return (value, field) => {
+    const found = choices.find((choice) => choice === value);
+    if (found === undefined) {
+      throw invalid(field, `${field} is ${shown(value)}`, `Use one of ${choices.join(', ')}.`);
+    }
+    return found;
+  };
+}
+
+function numberBetween(least: number, most: number, unit: string, whole = true): Reader<number> {
+  return (value, field) => {
+    const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+    const usable =
+      typeof number === 'number' &&
+      Number.isFinite(number) &&
+      number >= least &&
+      number <= most &&
+      (!whole || Number.isInteger(number));
+    if (!usable) {
+      const kind = whole ? 'whole number' : 'number';
+      throw invalid(
+        field,
+        `${field} has to be a ${kind} of ${unit} from ${least} to ${most}, not ${shown(value)}`,
+      );
+    }
+    return number as number;
+  };
+}
+
+const filterPatterns: Reader<string[]> = (value, field) => {
+  if (!Array.isArray(value)) {
+    throw invalid(
+      field,
+      `${field} has to be a list of filter patterns, not ${shown(value)}`,
+      'Write ["*.jpg"].',
+    );
+  }
+  const patterns = value.map((pattern: unknown) => {
+    if (typeof pattern !== 'string')
+      throw invalid(field, `${field} holds ${shown(pattern)}, which is no pattern`);
+    if (/[\0\r\n]/.test(pattern)) throw invalid(field, `${field} holds a pattern with a line break`);
+    return pattern;
+  });
+  return patterns.filter((pattern) => pattern.trim() !== '');
+};
+
+/** Whether `path` names a folder from the root of a file system: POSIX, drive letter or UNC. */
+export function isAbsolutePath(path: string): boolean {
+  return path.startsWith('/') || /^[A-Za-z]:[\\/]/.test(path) || path.startsWith('\\\\');
+}
+
+export const localFolder: Reader<string> = (value, field) => {
+  const path = text(value, field);
+  if (!isAbsolutePath(path)) {
+    throw invalid(
+      field,
+      `${field} is ${shown(path)}, a relative path`,
+      'Write the whole path of the folder, starting with /.',
+    );
+  }
+  return path;
+};
+
+/** A prefix in a bucket, given back without leading and trailing slashes. */
+export const remoteFolder: Reader<string> = (value, field) => {
+  const folder = text(value, field).replace(/^\/+|\/+$/g, '');
+  if (folder === '') return '';
+  const segments = folder.split('/');
+  if (segments.includes(RESERVED_FOLDER)) {
+    throw invalid(
+      field,
+      `${field} names ${RESERVED_FOLDER}, which this package keeps for itself`,
+      'Choose another folder.',
+    );
+  }
+  if (segments.some((segment) => segment === '.' || segment === '..')) {
+    throw invalid(field, `${field} is ${shown(folder)}: . and .. have no meaning in a bucket`);
+  }
+  return folder;
+};
+
+const bucketName: Reader<string> = (value, field) => {
+  const name = trimmedText(value, field);
+  if (name.includes('/')) {
+    throw invalid(
+      field,
+      `${field} is ${shown(name)}: a bucket has no slash in its name`,
+      'Put the rest into folder.',
+    );
+  }
+  return name;
+};
+
+/** Rows in time order, each time once. `bandwidth` in bytes per second. */
+const bandwidthRows: Reader<BandwidthLimit[]> = (value, field) => {
+  if (!Array.isArray(value)) {
+    throw invalid(
+      field,
+      `${field} has to be a list of rows, not ${shown(value)}`,
+      'Write [{"time": "08:00", "bandwidth": 1000000}].',
+    );
+  }
+  let previous = '';
+  return value.map((row: unknown) => {
+    const { time, bandwidth } = (row ?? {}) as { time?: unknown; bandwidth?: unknown };
+    if (typeof time !== 'string' || !TIME_OF_DAY.test(time)) {
+      throw invalid(field, `${field} has the time ${shown(time)}`, 'Write hours and minutes, as in 08:00.');
+    }
+    if (time === previous) throw invalid(field, `${field} has ${time} twice`);
+    if (time < previous) {
+      throw invalid(
+        field,
+        `${field} is out of order: ${time} comes after ${previous}`,
+        'Put the rows in time order.',
+      );
+    }
+    previous = time;
+    if (bandwidth === null || bandwidth === undefined) return { time, bandwidth: null };
+    if (typeof bandwidth !== 'number' || !Number.isFinite(bandwidth) || bandwidth <= 0) {
+      throw invalid(
+        field,
+        `${field} at ${time} is ${shown(bandwidth)}`,
+        'Write bytes per second, or null for no limit.',
+      );
+    }
+    return { time, bandwidth };
+  });
+};
+
+/** A number of files, a share like `"50%"`, or null for no limit. */
+const deleteLimit: Reader<number | string | null> = (value, field) => {
+  const number = typeof value === 'string' && /^\s*\d+\s*$/.test(value) ? Number(value) : value;
+  if (typeof number === 'number' && Number.isSafeInteger(number) && number >= 0) return number;
+  if (typeof number === 'string') {
+    const share = SHARE.exec(number.trim());
+    if (share !== null && Number(share[1]) <= 100) return `${Number(share[1])}%`;
+  }
+  throw invalid(
+    field,
+    `${field} is ${shown(value)}`,
+    'Write a number of files, a share like 50%, or nothing for no limit.',
+  );
+};
+
+const cronText: Reader<string> = (value, field) => {
+  const schedule = trimmedText(value, field);
+  try {
+    if (schedule.split(/\s+/).length !== 5) throw new Error('five fields are needed');
+    new Cron(schedule, { paused: true, mode: '5-part' }).stop();
+  } catch (error) {
+    throw invalid(
+      field,
+      `${field} is ${shown(schedule)}, which is no cron text: ${error instanceof Error ? error.message : String(error)}`,
+      'Write minute, hour, day, month and weekday, as in 0 3 * * *.',
+    );
+  }
+  return schedule;
+};
+
+/** Names a message may use where `allowOverrides` says so. */
+export const LISTED_OVERRIDES = [
+  'path',
+  'bucket',
+  'folder',
+  'direction',
+  'transferMode',
+  'followSymlinks',
+  'createEmptySrcDirs',
+  'metadata',
+  'storageClass',
+  'chunkSize',
+  'backupFolder',
+] as const;
+
+/** The same for cloud-restore. */
+export const LISTED_RESTORE_OVERRIDES = ['path', 'transferMode'] as const;
+
+function overrideNames(allowed: readonly string[]): Reader<string[]> {
+  return (value, field) => {
+    if (!Array.isArray(value)) {
+      throw invalid(field, `${field} has to be a list of property names, not ${shown(value)}`);
+    }
+    for (const name of value) {
+      if (!allowed.includes(name as string)) {
+        throw invalid(
+          field,
+          `${field} names ${shown(name)}, which a message may never override`,
+          `Possible are ${allowed.join(', ')}.`,
+        );
+      }
+    }
+    return value as string[];
+  };
+}
+
+/**
+ * One property: how it is read, its value where the node has none, and what `msg.cloudSync` may do: `always`,
+ * `listed` (only where allowOverrides names it) or `never`.
+ */
+export interface Property<T> {
+  read: Reader<T>;
+  default: T;
+  override: 'always' | 'listed' | 'never';
+}
+
+function property<T>(read: Reader<T>, value: T, override: Property<T>['override']): Property<T> {
+  return { read, default: value, override };
+}
+
+/** All properties of cloud-sync but the credential and the secrets, by the contract's names. */
+export const TASK_PROPERTIES = {
+  name: property(text, '', 'never'),
+  direction: property(oneOf('push', 'pull'), 'push', 'listed'),
+  transferMode: property(oneOf('sync', 'copy', 'move'), 'copy', 'listed'),
+  schedule: property(cronText, '', 'never'),
+  enabled: property(yesOrNo, true, 'never'),
+  path: property(localFolder, '', 'listed'),
+  bucket: property(bucketName, '', 'listed'),
+  folder: property(remoteFolder, '', 'listed'),
+  include: property<string[]>(filterPatterns, [], 'always'),
+  exclude: property<string[]>(filterPatterns, [], 'always'),
+  followSymlinks: property(yesOrNo, false, 'listed'),
+  createEmptySrcDirs: property(yesOrNo, false, 'listed'),
+  keepSymlinks: property(yesOrNo, false, 'never'),
+  metadata: property(yesOrNo, false, 'listed'),
+  checksum: property(yesOrNo, false, 'always'),
+  transfers: property<number | null>(numberBetween(1, 256, 'files at once'), null, 'always'),
+  bandwidthLimit: property<BandwidthLimit[]>(bandwidthRows, [], 'always'),
+  encryption: property(yesOrNo, false, 'never'),
+  filenameEncryption: property(yesOrNo, false, 'never'),
+  storageClass: property(trimmedText, '', 'listed'),
+  serverSideEncryption: property(trimmedText, '', 'never'),
+  chunkSize: property<number | null>(numberBetween(5, 5120, 'MiB'), null, 'listed'),
+  deleteVersions: property(yesOrNo, false, 'never'),
+  snapshot: property(yesOrNo, false, 'never'),
+  preScript: property(text, '', 'never'),
+  postScript: property(text, '', 'never'),
+  scriptSecrets: property(yesOrNo, false, 'never'),
+  dryRun: property(yesOrNo, false, 'always'),
+  staleAfter: property<number | null>(numberBetween(0.01, 87_600, 'hours', false), null, 'never'),
+  backupFolder: property(trimmedText, '', 'listed'),
+  backupKeepDays: property<number | null>(numberBetween(1, 36_500, 'days'), null, 'never'),
+  lease: property(yesOrNo, true, 'never'),
+  maxDelete: property<number | string | null>(deleteLimit, '50%', 'always'),
+  whenBusy: property(oneOf('queue', 'skip'), 'queue', 'never'),
+  allowOverrides: property<string[]>(overrideNames(LISTED_OVERRIDES), [], 'never'),
+} as const;
+
+/** ISO 8601 text to ms since the epoch; without a zone it is the machine's time. */
+const moment: Reader<number | undefined> = (value, field) => {
+  const time =
+    typeof value === 'string' && /^\d{4}-\d\d-\d\d/.test(value.trim()) ? Date.parse(value.trim()) : NaN;
+  if (Number.isNaN(time)) {
+    throw invalid(
+      field,
+      `${field} is ${shown(value)}, which is no time`,
+      'Write it as in 2025-03-01T12:00:00Z.',
+    );
+  }
+  return time;
+};
+
+/** The properties cloud-restore has of its own. */
+export const RESTORE_PROPERTIES = {
+  name: property(text, '', 'never'),
+  path: property(localFolder, '', 'listed'),
+  transferMode: property(oneOf('copy', 'sync'), 'copy', 'listed'),
+  include: property<string[]>(filterPatterns, [], 'always'),
+  exclude: property<string[]>(filterPatterns, [], 'always'),
+  asOf: property<number | undefined>(moment, undefined, 'always'),
+  thaw: property(yesOrNo, false, 'never'),
+  thawTier: property(trimmedText, '', 'never'),
+  thawDays: property<number | null>(numberBetween(1, 365, 'days'), null, 'never'),
+  dryRun: property(yesOrNo, false, 'always'),
+  allowOverrides: property<string[]>(overrideNames(LISTED_RESTORE_OVERRIDES), [], 'never'),
+} as const;
+
+/** The properties cloud-verify has of its own. */
+export const VERIFY_PROPERTIES = {
+  name: property(text, '', 'never'),
+  method: property(oneOf('metadata', 'checksum', 'download', 'sample'), 'metadata', 'never'),
+  sample: property<number>(numberBetween(1, 100, 'percent', false), 10, 'never'),
+} as const;
+
+export type Properties = Readonly<Record<string, Property<unknown>>>;
+export type Values<P> = { [K in keyof P]: P[K] extends Property<infer T> ? T : never };
+
+/** What an empty saved value means where that isn't the default: no limit at all. */
+const EMPTY_VALUES: Readonly<Record<string, unknown>> = { maxDelete: null };
+
+/**
+ * All properties read from a saved node. Booleans and numbers saved as text (by hand, by older editors) are understood.
+ * @throws INVALID_INPUT naming the first property that can't be used.
+ */
+export function readProperties<P extends Properties>(
+  properties: P,
+  config: Readonly<Record<string, unknown>>,
+): Values<P> {
+  const values: Record<string, unknown> = {};
+  for (const [name, { read, default: fallback }] of Object.entries(properties)) {
+    const saved = config[name];
+    if (isEmpty(saved)) {
+      const noLimit = saved !== undefined && name in EMPTY_VALUES;
+      values[name] = noLimit ? EMPTY_VALUES[name] : fallback;
+    } else if (typeof fallback === 'boolean' && (saved === 'true' || saved === 'false')) {
+      values[name] = saved === 'true';
+    } else {
+      values[name] = read(saved, name);
+    }
+  }
+  return values as Values<P>;
+}
+
+/** What is wrong with one saved property, in words; undefined where it is fine. For the editor's validation. */
+export function problemOf(properties: Properties, name: string, value: unknown): string | undefined {
+  try {
+    readProperties({ [name]: properties[name]! }, { [name]: value });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof CloudSyncError)) throw error;
+    return error.advice === undefined ? error.message : `${error.message}. ${error.advice}`;
+  }
+}
