@@ -4,7 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { createReadStream, mkdirSync, openSync, readdirSync, readSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CryptRemote, rcloneVersion, type Secrets } from './crypt-remote.js';
 import { pattern } from './pattern.js';
@@ -82,7 +82,7 @@ const NAMES = [
   '👩‍👩‍👧‍👦 family.jpg',
   'עברית.txt',
   'zero\u200bwidth',
-  'quote\u201b.txt',
+  'quote\u201b\u201b.txt',
   '：＊？＂＜＞｜＼',
   '␀␁␡',
   'semi;colon & amp "quotes" \'single\' `tick` $HOME %41 #hash',
@@ -188,19 +188,16 @@ function invalidUtf8Vectors(remote: CryptRemote, secrets: Secrets): NameVector[]
   ];
   return names.map(([bytes, plain], index) => {
     const source = join(remote.folder, `source-${index}`);
-    const target = join(remote.stored, 'invalid');
     mkdirSync(source);
     writeFileSync(Buffer.concat([Buffer.from(`${source}/`), bytes]), '');
     remote.run(['sync', source, 'crypt:invalid']);
-    const folder = readdirSync(remote.stored).find(
-      (name) => name === remote.encryptNames(['invalid/x'])[0]!.split('/')[0],
-    );
-    const [stored] = readdirSync(folder === undefined ? target : join(remote.stored, folder));
+    const [folder] = remote.encryptNames(['invalid/x'])[0]!.split('/');
+    const [stored] = readdirSync(join(remote.stored, folder!));
     return { ...secrets, filenameEncryption: true, kind: 'file', plain, stored: stored! };
   });
 }
 
-async function contentVectors(secrets: Secrets): Promise<ContentVector[]> {
+function contentVectors(secrets: Secrets): ContentVector[] {
   const remote = new CryptRemote(secrets, false);
   const vectors: ContentVector[] = [];
   try {
@@ -210,22 +207,14 @@ async function contentVectors(secrets: Secrets): Promise<ContentVector[]> {
       writeFileSync(file, Buffer.concat([...pattern(seed, size)]));
       remote.store(file, `content-${size}`);
       const stored = join(remote.stored, `content-${size}.bin`);
-      const header = Buffer.alloc(32);
-      readSync(openSync(stored, 'r'), header);
-      const hash = createHash('sha256');
-      const chunks: Buffer[] = [];
-      for await (const chunk of createReadStream(stored)) {
-        hash.update(chunk as Buffer);
-        chunks.push(chunk as Buffer);
-      }
-      const encrypted = Buffer.concat(chunks);
+      const encrypted = readFileSync(stored);
       vectors.push({
         ...secrets,
         seed,
         size,
-        nonce: header.subarray(8).toString('hex'),
+        nonce: encrypted.subarray(8, 32).toString('hex'),
         encryptedSize: encrypted.length,
-        sha256: hash.digest('hex'),
+        sha256: createHash('sha256').update(encrypted).digest('hex'),
         encrypted: size <= 100 ? encrypted.toString('base64') : undefined,
       });
     }
@@ -235,7 +224,7 @@ async function contentVectors(secrets: Secrets): Promise<ContentVector[]> {
   }
 }
 
-async function main(): Promise<void> {
+function main(): void {
   const version = rcloneVersion();
   if (version === undefined) throw new Error('rclone is not installed');
   const vectors: Vectors = { rclone: version, names: [], storedNames: [], contents: [] };
@@ -246,17 +235,11 @@ async function main(): Promise<void> {
       vectors.storedNames.push(...storedNames);
     }
   }
-  vectors.contents.push(...(await contentVectors(SECRETS[0]!)), ...(await contentVectors(SECRETS[2]!)));
-  const line = (vector: unknown): string => `    ${JSON.stringify(vector)}`;
-  const list = (name: string, items: unknown[]): string =>
-    `  "${name}": [\n${items.map(line).join(',\n')}\n  ]`;
-  writeFileSync(
-    join(__dirname, 'vectors.json'),
-    `{\n  "rclone": ${JSON.stringify(version)},\n${list('names', vectors.names)},\n${list('storedNames', vectors.storedNames)},\n${list('contents', vectors.contents)}\n}\n`,
-  );
+  vectors.contents.push(...contentVectors(SECRETS[0]!), ...contentVectors(SECRETS[2]!));
+  writeFileSync(join(__dirname, 'vectors.json'), `${JSON.stringify(vectors, null, 2)}\n`);
   console.log(
     `${vectors.names.length} names, ${vectors.storedNames.length} stored names, ${vectors.contents.length} contents`,
   );
 }
 
-void main();
+main();
