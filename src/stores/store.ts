@@ -16,6 +16,7 @@
  */
 
 import type { CloudSyncError } from '../errors.js';
+import type { ComparisonTrust, ContentComparison } from './compare.js';
 
 /** Hash algorithms a provider may know. `dropbox` is Dropbox's content_hash, `quickxor` and the like may follow. */
 export type HashAlgorithm = 'md5' | 'sha1' | 'sha256' | 'crc32c' | 'crc64nvme' | 'dropbox';
@@ -373,6 +374,17 @@ export interface Store {
   delete(request: DeleteRequest, signal?: AbortSignal): Promise<void>;
   /** Any number; the store cuts it into batches. One outcome per request, in their order. */
   deleteMany(requests: readonly DeleteRequest[], signal?: AbortSignal): Promise<DeleteOutcome[]>;
+  /**
+   * Whether `object` (from a listing or a head of this store) holds exactly these bytes, found out without reading it;
+   * may send a request where the listing's hashes aren't enough. Default: `compareByHashes` of compare.ts. Reads the
+   * content at most once.
+   */
+  compareContent?(
+    object: StoredObject,
+    content: Content,
+    trust: ComparisonTrust,
+    signal?: AbortSignal,
+  ): Promise<ContentComparison>;
   /** Without changing the content; NOT_SUPPORTED where `features.modificationTime.change` is `none`. */
   setModificationTime(object: StoredObject, time: bigint, signal?: AbortSignal): Promise<StoredObject>;
   /** Makes a folder (and its parents) or a folder marker; nothing where `features.folders` is `none`. */

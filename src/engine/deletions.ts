@@ -1,0 +1,164 @@
+/** The deletes of a sync: collected while listing, carried out last, and only if nothing speaks against them. */
+
+import { join } from 'node:path';
+import { CloudSyncError } from '../errors.js';
+import type { DeleteRequest, StoredObject } from '../stores/store.js';
+import { keyOfPath } from './location.js';
+import type { Meetings } from './meetings.js';
+import type { RunContext } from './run-context.js';
+import { SpooledList } from './spooled-list.js';
+
+/** A file at the destination that the source doesn't have. */
+export interface DueDelete {
+  path: string;
+  sortKey: string;
+  key: string;
+  etag?: string;
+}
+
+export interface DueFolder {
+  path: string;
+  key: string;
+}
+
+const BATCH = 1_000;
+/** A share counts from so many files up. */
+const SHARE_COUNTS_FROM = 20;
+/** Questions at once. */
+const ASKED_AT_ONCE = 32;
+
+export class Deletions {
+  private readonly due: SpooledList<DueDelete>;
+  private readonly folders: DueFolder[] = [];
+  /** Files that stand where a folder has to be, or in a folder where a file has to be: deleted with the obstacle. */
+  private readonly settled = new Set<string>();
+
+  constructor(private readonly run: RunContext) {
+    this.due = new SpooledList(join(run.settings.workFolder, `deletes-${process.pid}`));
+  }
+
+  /** Files due, obstacles among them. */
+  get length(): number {
+    return this.due.length;
+  }
+
+  add(path: string, sortKey: string, object: StoredObject): void {
+    this.due.push({ path, sortKey, key: object.key, etag: object.etag });
+  }
+
+  addFolder(folder: DueFolder): void {
+    this.folders.push(folder);
+  }
+
+  /** Every file that is due, a page at a time. */
+  pages(): Iterable<DueDelete[]> {
+    return this.due.pages(BATCH);
+  }
+
+  /** This one was deleted as an obstacle. */
+  settle(key: string): void {
+    this.settled.add(key);
+  }
+
+  dispose(): void {
+    this.due.dispose();
+    this.folders.length = 0;
+  }
+
+  /** Throws MAX_DELETE where more is due than the task allows; nothing was deleted then. */
+  checkLimit(meetings: { destinationFiles: number }): void {
+    const { maxDelete } = this.run.settings;
+    const due = this.due.length;
+    if (maxDelete === null || due === 0) return;
+    const isShare = typeof maxDelete === 'string' && maxDelete.trim().endsWith('%');
+    if (isShare && meetings.destinationFiles < SHARE_COUNTS_FROM) return;
+    const limit = isShare
+      ? (Number.parseFloat(maxDelete) / 100) * meetings.destinationFiles
+      : Number(maxDelete);
+    if (due <= limit) return;
+    throw new CloudSyncError(
+      'MAX_DELETE',
+      `${due} of ${meetings.destinationFiles} files would be deleted, more than ${maxDelete}: nothing was deleted`,
+      {
+        field: 'maxDelete',
+        advice: 'If that is right, raise the limit for one run; if not, look at the source and the filters.',
+      },
+    );
+  }
+
+  async carryOut(meetings: Meetings): Promise<void> {
+    const { run } = this;
+    if (run.settings.transferMode !== 'sync' || (this.due.length === 0 && this.folders.length === 0)) return;
+    if (run.problems.any) {
+      run.log('delete', undefined, {
+        level: 'warning',
+        message: `Nothing is deleted, because not everything went well; ${this.due.length} files were due`,
+      });
+      return;
+    }
+    this.checkLimit(meetings);
+    run.host.phase('deleting');
+    for (const page of this.due.pages(BATCH)) {
+      if (run.signal.aborted) return;
+      const wanted = page.filter(({ key }) => !this.settled.has(key) && !meetings.oddlyNamed.has(key));
+      await this.deletePage(await this.confirmAbsent(wanted));
+    }
+    if (!run.problems.any) await this.deleteFolders();
+  }
+
+  /** A page missing from a listing must not delete: the source is asked for each of them. */
+  private async confirmAbsent(page: DueDelete[]): Promise<DueDelete[]> {
+    const { run } = this;
+    const absent: DueDelete[] = [];
+    for (let at = 0; at < page.length; at += ASKED_AT_ONCE) {
+      const some = page.slice(at, at + ASKED_AT_ONCE);
+      const found = await Promise.all(
+        some.map(({ path }) =>
+          run.source.store.head(keyOfPath(run.source, path, 'file'), { signal: run.signal }),
+        ),
+      );
+      for (const [index, due] of some.entries()) {
+        if (found[index] === undefined) absent.push(due);
+        else {
+          run.log('keep', due.path, { level: 'warning', message: 'The source has it after all' });
+        }
+      }
+    }
+    return absent;
+  }
+
+  private async deletePage(page: DueDelete[]): Promise<void> {
+    const { run } = this;
+    if (page.length === 0) return;
+    if (run.settings.dryRun) {
+      run.counts.deleted += page.length;
+      for (const due of page) run.log('would delete', due.path);
+      return;
+    }
+    const { conditionalDelete } = run.destination.store.features;
+    const requests = page.map<DeleteRequest>(({ key, etag }) => ({
+      key,
+      ifMatch: conditionalDelete ? etag : undefined,
+    }));
+    const outcomes = await run.destination.store.deleteMany(requests, run.signal);
+    for (const [index, outcome] of outcomes.entries()) {
+      const due = page[index]!;
+      if (outcome.error !== undefined) run.fail(outcome.error, due.path);
+      else {
+        run.counts.deleted++;
+        run.index?.forget(due.sortKey);
+        run.log('delete', due.path);
+      }
+    }
+  }
+
+  /** Deepest first; one that isn't empty stays. */
+  private async deleteFolders(): Promise<void> {
+    const { run } = this;
+    for (const folder of this.folders.reverse()) {
+      if (run.signal.aborted) return;
+      run.log(run.settings.dryRun ? 'would delete folder' : 'delete folder', folder.path);
+      if (!run.settings.dryRun) await run.destination.store.deleteFolder(folder.key, run.signal);
+    }
+  }
+}

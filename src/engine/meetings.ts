@@ -1,0 +1,331 @@
+/** What becomes of each file once both sides and the index are known: left alone, transferred, or put up for deletion. */
+
+import { CloudSyncError, hasCode } from '../errors.js';
+import type { StoredObject } from '../stores/store.js';
+import { glance, isSameTime, look, type Pair } from './comparison.js';
+import type { Deletions } from './deletions.js';
+import { keyOfPath, pathOfKey } from './location.js';
+import type { Meeting } from './march.js';
+import { settleEqual, settleTime, settleTransferred } from './outcome.js';
+import type { RunContext } from './run-context.js';
+import { type TransferJob, transferFile } from './transfer.js';
+import { WorkLane } from './work-lane.js';
+
+/** Large files in flight at once, besides the small ones. */
+const LARGE_AT_ONCE = 4;
+/** Files that may wait for their turn. */
+const WAITING = 256;
+/** Names that no mapping gives back: few, or the bucket isn't one of files. */
+const MAX_ODD_NAMES = 10_000;
+
+export class Meetings {
+  /** Files at the destination that the filters take. */
+  destinationFiles = 0;
+  /** Files at the source that the filters take. */
+  sourceFiles = 0;
+  /** Objects at the source, whatever the filters say. */
+  sourceObjects = 0;
+  /** Transfers that a file in place of a folder, or the reverse, stands in the way of. */
+  readonly obstructed: TransferJob[] = [];
+  /** Local files that came from keys which no name maps to: never to be deleted, though no source key is theirs. */
+  readonly oddlyNamed = new Set<string>();
+  /** Keys that take part in a collision. */
+  private readonly collided = new Set<string>();
+  private readonly small: WorkLane;
+  private readonly large: WorkLane;
+
+  constructor(
+    private readonly run: RunContext,
+    private readonly deletions: Deletions,
+  ) {
+    const { maximum } = run.gate;
+    this.small = new WorkLane(maximum, WAITING);
+    this.large = new WorkLane(Math.min(LARGE_AT_ONCE, maximum), WAITING);
+  }
+
+  async drain(): Promise<void> {
+    await Promise.all([this.small.drain(), this.large.drain()]);
+  }
+
+  /** Decides on one key; returns when there is room for the next. */
+  async take(meeting: Meeting): Promise<void> {
+    const { run } = this;
+    const source = run.isPush ? meeting.local : meeting.remote;
+    const destination = run.isPush ? meeting.remote : meeting.local;
+    if (run.settings.leaveOut.some((prefix) => meeting.sortKey.startsWith(prefix))) return;
+    if (source !== undefined) this.sourceObjects++;
+    if (source === undefined && destination === undefined) {
+      if (!run.settings.dryRun) run.index?.forget(meeting.sortKey);
+      return;
+    }
+    if (meeting.collision !== undefined && meeting.collision.length > 0) {
+      this.refuseCollision([meeting.local, meeting.remote, ...meeting.collision], source, meeting.collision);
+      return;
+    }
+    if (this.isUnusable(meeting.local) || this.isUnusable(meeting.remote)) return;
+    const path = this.pathOf(meeting);
+    if (path === undefined) return;
+    const isFolder = meeting.sortKey.endsWith('/');
+    if (!this.isWanted(path, isFolder)) return;
+    if (isFolder) await this.takeFolder(path, meeting);
+    else await this.takeFile(path, meeting, source, destination);
+  }
+
+  private isWanted(path: string, isFolder: boolean): boolean {
+    const { filter, only } = this.run.settings;
+    if (!(isFolder ? filter.entersFolder(path) : filter.includesFile(path))) return false;
+    return only === undefined || only.some((wanted) => wanted === path || path.startsWith(`${wanted}/`));
+  }
+
+  /** Special files are left out and named; an unreadable folder means that the side isn't known whole. */
+  private isUnusable(object: StoredObject | undefined): boolean {
+    if (object === undefined) return false;
+    const { problems, counts } = this.run;
+    if (object.kind === 'special' || object.unreadable === true) {
+      counts.skipped++;
+      problems.warning(
+        object.problem ?? new CloudSyncError('SPECIAL_FILE', 'Not a file that can be read: left out'),
+        object.key,
+      );
+      return true;
+    }
+    if (object.kind === 'link') {
+      counts.skipped++;
+      problems.warning(
+        new CloudSyncError('SPECIAL_FILE', 'A symbolic link: left out', {
+          advice: 'Tick "follow symbolic links" to take what it leads to.',
+        }),
+        object.key,
+      );
+      return true;
+    }
+    if (object.problem === undefined) return false;
+    problems.error(object.problem, object.key);
+    return true;
+  }
+
+  private pathOf(meeting: Meeting): string | undefined {
+    if (meeting.local !== undefined) return meeting.local.key.slice(this.run.local.prefix.length);
+    const { remote, settings, isPush, problems, counts } = this.run;
+    const object = meeting.remote!;
+    const kind = object.kind === 'folder' ? 'folder' : 'file';
+    const relative = object.key.slice(remote.prefix.length);
+    try {
+      return pathOfKey(remote, relative, kind);
+    } catch (error) {
+      counts.skipped++;
+      // At the destination it is another program's; in an encrypted source it may be too.
+      if (isPush || settings.namesEncrypted) problems.warning(error, relative);
+      else problems.error(error, relative);
+      return undefined;
+    }
+  }
+
+  private refuseCollision(
+    objects: (StoredObject | undefined)[],
+    source: StoredObject | undefined,
+    extra: StoredObject[],
+  ): void {
+    const names = objects.filter((object) => object !== undefined).map((object) => object.key);
+    for (const object of source === undefined ? extra : [source, ...extra]) {
+      this.run.fail(
+        new CloudSyncError('COLLISION', `Several names are one at the other side: ${names.join(', ')}`, {
+          advice: 'Rename all but one of them.',
+        }),
+        object.key,
+      );
+    }
+  }
+
+  private async takeFolder(path: string, meeting: Meeting): Promise<void> {
+    const { run, deletions } = this;
+    const { createEmptySrcDirs, transferMode, dryRun } = run.settings;
+    const [source, destination, sourceHasContent] = run.isPush
+      ? [meeting.local, meeting.remote, meeting.localHasContent]
+      : [meeting.remote, meeting.local, meeting.remoteHasContent];
+    if (source !== undefined) {
+      if (!createEmptySrcDirs || destination !== undefined) return;
+      if (run.isPush && sourceHasContent) return;
+      run.log('folder', path);
+      if (!dryRun) await run.destination.store.createFolder(keyOfPath(run.destination, path, 'folder'));
+    } else if (!sourceHasContent && transferMode === 'sync') {
+      deletions.addFolder({ path, key: destination!.key });
+    }
+  }
+
+  private async takeFile(
+    path: string,
+    meeting: Meeting,
+    source: StoredObject | undefined,
+    destination: StoredObject | undefined,
+  ): Promise<void> {
+    const { run } = this;
+    if (source !== undefined) this.sourceFiles++;
+    if (destination !== undefined) this.destinationFiles++;
+    if (source === undefined) {
+      if (run.settings.transferMode === 'sync') this.deletions.add(path, meeting.sortKey, destination!);
+      return;
+    }
+    run.counts.checked++;
+    if (source.archive === 'frozen' || source.archive === 'thawing') {
+      run.fail(
+        new CloudSyncError('ARCHIVED', 'The object is in an archive class and can not be read now', {
+          advice: 'Ask the provider to restore it first (thaw).',
+        }),
+        path,
+      );
+      return;
+    }
+    if (destination === undefined) await this.addTransfer(path, meeting.sortKey, source, undefined);
+    else await this.takePair(path, { ...meeting, local: meeting.local!, remote: meeting.remote! });
+  }
+
+  private async takePair(path: string, pair: Pair): Promise<void> {
+    const { run } = this;
+    const [source, destination] = run.isPush ? [pair.local, pair.remote] : [pair.remote, pair.local];
+    const atGlance = glance(run, pair);
+    if (atGlance === 'equal') return;
+    if (atGlance === 'different') {
+      await this.addTransfer(path, pair.sortKey, source, destination);
+      return;
+    }
+    await this.small.add(() => this.guarded(path, () => this.lookAtPair(path, pair, source, destination)));
+  }
+
+  private async lookAtPair(
+    path: string,
+    pair: Pair,
+    source: StoredObject,
+    destination: StoredObject,
+  ): Promise<void> {
+    const { run } = this;
+    const verdict = await look(run, pair);
+    if (verdict.kind === 'equal') await settleEqual(run, path, pair.sortKey, verdict);
+    else if (verdict.kind === 'time-differs') await settleTime(run, path, pair.sortKey, verdict);
+    else {
+      const job = this.planTransfer(path, pair.sortKey, source, destination);
+      // In this place already, unless it is a large one: then it has to wait in its own line.
+      if (this.isLarge(job)) void this.large.add(() => this.guarded(path, () => this.transfer(job)));
+      else await this.transfer(job);
+    }
+  }
+
+  private isLarge(job: TransferJob): boolean {
+    return job.source.size >= this.run.destination.store.features.upload.threshold;
+  }
+
+  private planTransfer(
+    path: string,
+    sortKey: string,
+    source: StoredObject,
+    present: StoredObject | undefined,
+  ): TransferJob {
+    const { run } = this;
+    run.files.total++;
+    run.bytes.total += source.size;
+    const destinationKey = run.isPush
+      ? run.remote.prefix + (source.orderKey ?? source.key)
+      : keyOfPath(run.local, path, 'file');
+    return { path, sortKey, source, destinationKey: present?.key ?? destinationKey, present };
+  }
+
+  private async addTransfer(
+    path: string,
+    sortKey: string,
+    source: StoredObject,
+    present: StoredObject | undefined,
+  ): Promise<void> {
+    if (!this.run.isPush && !(await this.isSafeName(path, source))) return;
+    const job = this.planTransfer(path, sortKey, source, present);
+    const lane = this.isLarge(job) ? this.large : this.small;
+    await lane.add(() => this.guarded(path, () => this.transfer(job)));
+  }
+
+  /**
+   * A key that no name maps to (`../x`, which arrives as `．．/x`) could meet the file of another key. If there is one,
+   * neither is transferred.
+   */
+  private async isSafeName(path: string, source: StoredObject): Promise<boolean> {
+    const { run } = this;
+    if (this.collided.delete(source.key)) return false;
+    const usualKey = keyOfPath(run.remote, path, 'file');
+    if (usualKey === source.key) return true;
+    const usual = await run.remote.store.head(usualKey, { signal: run.signal });
+    if (usual !== undefined) {
+      this.collided.add(usualKey);
+      for (const key of [source.key, usualKey]) {
+        run.fail(
+          new CloudSyncError('COLLISION', `"${source.key}" and "${usualKey}" would both become "${path}"`, {
+            advice: 'Rename one of them in the bucket.',
+          }),
+          key,
+        );
+      }
+      return false;
+    }
+    if (this.oddlyNamed.size >= MAX_ODD_NAMES) {
+      run.fail(new CloudSyncError('INVALID_NAME', 'Too many keys that no file name maps to'), source.key);
+      return false;
+    }
+    this.oddlyNamed.add(run.local.prefix + path);
+    const local = await run.local.store.head(run.local.prefix + path, { signal: run.signal });
+    const remote = await run.remote.store.head(source.key, { signal: run.signal });
+    const isThere =
+      local?.size === source.size &&
+      remote?.modificationTime !== undefined &&
+      isSameTime(run, local.modificationTime!, remote.modificationTime);
+    return !isThere;
+  }
+
+  private async transfer(job: TransferJob): Promise<void> {
+    const { run } = this;
+    if (run.settings.dryRun) {
+      run.counts.transferred.files++;
+      run.counts.transferred.bytes += job.source.size;
+      run.log('would transfer', job.path, { bytes: job.source.size });
+      return;
+    }
+    try {
+      const transferred = await transferFile(run, job);
+      await settleTransferred(run, job, transferred);
+    } catch (error) {
+      if (hasCode(error, 'OBSTRUCTED') && run.settings.transferMode === 'sync') {
+        this.obstructed.push(job);
+        return;
+      }
+      if (hasCode(error, 'NOT_FOUND') && (await this.isGone(job.source.key))) {
+        run.counts.skipped++;
+        run.files.total--;
+        run.bytes.total -= job.source.size;
+        run.problems.warning(
+          new CloudSyncError('NOT_FOUND', 'Was removed at the source while the run went on', {
+            cause: error,
+          }),
+          job.path,
+        );
+        return;
+      }
+      throw error;
+    }
+  }
+
+  private async isGone(key: string): Promise<boolean> {
+    return (await this.run.source.store.head(key, { signal: this.run.signal })) === undefined;
+  }
+
+  /** Runs one file's work in its turn; what goes wrong is taken note of. */
+  private async guarded(path: string, work: () => Promise<void>): Promise<void> {
+    const { run } = this;
+    if (run.signal.aborted) return;
+    await run.gate.enter();
+    let failure: unknown;
+    try {
+      if (!run.signal.aborted) await work();
+    } catch (error) {
+      failure = error;
+      run.fail(error, path);
+    } finally {
+      run.gate.leave(failure);
+    }
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * A file that became a folder, or the reverse: what stands in the way at the destination is set aside, the new content
+ * arrives, and only then the old one goes; on failure it is put back.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { CloudSyncError, hasCode } from '../errors.js';
+import type { Store } from '../stores/store.js';
+import type { Deletions, DueDelete } from './deletions.js';
+import { settleTransferred } from './outcome.js';
+import type { RunContext } from './run-context.js';
+import { type TransferJob, transferFile } from './transfer.js';
+
+/** Transfers what was obstructed, if nothing went wrong so far and the limit of deletes allows it. */
+export async function transferObstructed(
+  run: RunContext,
+  jobs: readonly TransferJob[],
+  deletions: Deletions,
+): Promise<void> {
+  if (jobs.length === 0) return;
+  if (run.problems.any) {
+    for (const job of jobs) run.fail(obstructed(job), job.path);
+    return;
+  }
+  const aside = new Map<string, Obstacle>();
+  try {
+    for (const job of jobs) {
+      const key = await obstacleOf(run.destination.store, job.destinationKey);
+      if (key !== undefined && !aside.has(key)) aside.set(key, await setAside(run, key, deletions, job));
+      await transferOne(run, job);
+    }
+  } catch (error) {
+    run.fail(error);
+  }
+  for (const obstacle of aside.values()) {
+    if (run.problems.any || run.signal.aborted) await putBack(run, obstacle);
+    else await removeObstacle(run, obstacle, deletions);
+  }
+}
+
+interface Obstacle {
+  key: string;
+  asideKey: string;
+  /** The files that go with it, by their keys before it was set aside. */
+  files: DueDelete[];
+  isFolder: boolean;
+}
+
+function obstructed(job: TransferJob, cause?: unknown): CloudSyncError {
+  return new CloudSyncError('OBSTRUCTED', 'A file stands where a folder has to be, or the reverse', {
+    path: job.path,
+    advice: 'Move it away at the destination; only a sync without errors does that by itself.',
+    cause,
+  });
+}
+
+/** The key of what has to go so that `key` can be a file: one of its folders that is a file, or a folder in its place. */
+async function obstacleOf(store: Store, key: string): Promise<string | undefined> {
+  const segments = key.split('/');
+  for (let count = 1; count < segments.length; count++) {
+    const folder = segments.slice(0, count).join('/');
+    const found = await store.head(folder);
+    if (found !== undefined && found.kind !== 'folder') return folder;
+  }
+  const found = await store.head(key);
+  return found?.kind === 'folder' ? key : undefined;
+}
+
+/** Only what this sync would delete anyway may be in the way: nothing that a filter leaves out is moved. */
+async function setAside(
+  run: RunContext,
+  key: string,
+  deletions: Deletions,
+  job: TransferJob,
+): Promise<Obstacle> {
+  const { store } = run.destination;
+  const found = await store.head(key);
+  const isFolder = found?.kind === 'folder';
+  const files: DueDelete[] = [];
+  for (const page of deletions.pages()) {
+    for (const due of page) if (due.key === key || due.key.startsWith(`${key}/`)) files.push(due);
+  }
+  const dueKeys = new Set(files.map((due) => due.key));
+  if (isFolder) {
+    for await (const page of store.list({ prefix: `${key}/` })) {
+      for (const object of page) if (!dueKeys.has(object.key)) throw obstructed(job);
+    }
+  } else if (!dueKeys.has(key)) throw obstructed(job);
+  const asideKey = `${key}.${randomBytes(4).toString('hex')}.aside`;
+  await store.rename(key, asideKey);
+  run.log('aside', job.path, { message: 'What stood in its place was set aside' });
+  return { key, asideKey, files, isFolder };
+}
+
+async function transferOne(run: RunContext, job: TransferJob): Promise<void> {
+  try {
+    const transferred = await transferFile(run, { ...job, present: undefined });
+    await settleTransferred(run, job, transferred);
+  } catch (error) {
+    throw hasCode(error, 'OBSTRUCTED') ? obstructed(job, error) : error;
+  }
+}
+
+async function putBack(run: RunContext, obstacle: Obstacle): Promise<void> {
+  const { store } = run.destination;
+  try {
+    await removeArrived(run, obstacle);
+    await store.rename(obstacle.asideKey, obstacle.key);
+  } catch (error) {
+    run.problems.error(
+      new CloudSyncError('OBSTRUCTED', `What stood at "${obstacle.key}" is now at "${obstacle.asideKey}"`, {
+        advice: 'Move it back by hand.',
+        cause: error,
+      }),
+      obstacle.key,
+    );
+  }
+}
+
+/** What had already arrived in the obstacle's place; it is still whole at the source. */
+async function removeArrived(run: RunContext, obstacle: Obstacle): Promise<void> {
+  const { store } = run.destination;
+  const folders: string[] = [obstacle.key];
+  if (obstacle.isFolder) {
+    await store.delete({ key: obstacle.key });
+    return;
+  }
+  for await (const page of store.list({ prefix: `${obstacle.key}/`, folders: true })) {
+    for (const object of page) {
+      if (object.kind === 'folder') folders.push(object.key);
+      else await store.delete({ key: object.key });
+    }
+  }
+  for (const folder of folders.reverse()) await store.deleteFolder(folder);
+}
+
+async function removeObstacle(run: RunContext, obstacle: Obstacle, deletions: Deletions): Promise<void> {
+  const { store } = run.destination;
+  const folders: string[] = [];
+  if (obstacle.isFolder) {
+    for await (const page of store.list({ prefix: `${obstacle.asideKey}/`, folders: true })) {
+      for (const object of page) if (object.kind === 'folder') folders.push(object.key);
+    }
+  }
+  for (const due of obstacle.files) {
+    await store.delete({ key: obstacle.asideKey + due.key.slice(obstacle.key.length) }, run.signal);
+    deletions.settle(due.key);
+    run.counts.deleted++;
+    run.index?.forget(due.sortKey);
+    run.log('delete', due.path);
+  }
+  for (const folder of folders.reverse()) await store.deleteFolder(folder);
+  if (obstacle.isFolder) await store.deleteFolder(obstacle.asideKey);
+}

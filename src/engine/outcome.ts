@@ -1,0 +1,111 @@
+/** What follows when a file is found or made equal on both sides: the index learns of it, a move takes its source away. */
+
+import { CloudSyncError } from '../errors.js';
+import type { StoredObject } from '../stores/store.js';
+import type { Verdict } from './comparison.js';
+import type { RunContext } from './run-context.js';
+import { indexEntry } from './state-index.js';
+import type { TransferJob, Transferred } from './transfer.js';
+
+type Equal = Exclude<Verdict, { kind: 'different' }>;
+
+export async function settleEqual(
+  run: RunContext,
+  path: string,
+  sortKey: string,
+  equal: Equal,
+): Promise<void> {
+  remember(run, sortKey, equal.local, equal.remote, equal.md5, run.startedAt);
+  const source = run.isPush ? equal.local : equal.remote;
+  if (run.settings.transferMode === 'move') await deleteSource(run, path, source);
+}
+
+/** The content is right, the time at the destination isn't. */
+export async function settleTime(
+  run: RunContext,
+  path: string,
+  sortKey: string,
+  differing: Equal,
+): Promise<void> {
+  if (run.settings.dryRun) return;
+  const adjusted = run.isPush ? await setRemoteTime(run, differing) : await setLocalTime(run, differing);
+  if (adjusted !== differing) run.log('time', path);
+  await settleEqual(run, path, sortKey, adjusted);
+}
+
+/**
+ * Where setting the time means a copy, it is done only for an object whose copy is as good: a new version in a bucket
+ * that keeps them would cost space each time, an archived one can't be copied.
+ */
+async function setRemoteTime(run: RunContext, differing: Equal): Promise<Equal> {
+  const { store } = run.remote;
+  const { change } = store.features.modificationTime;
+  if (change === 'none') return differing;
+  const remote =
+    differing.remote.modificationTime === undefined
+      ? await store.head(differing.remote.key, { signal: run.signal })
+      : differing.remote;
+  if (remote === undefined) return differing;
+  const isVersioned = remote.versionId !== undefined && remote.versionId !== 'null';
+  if (change === 'copy' && (isVersioned || remote.archive !== undefined)) return differing;
+  const changed = await store.setModificationTime(remote, differing.local.modificationTime!, run.signal);
+  return { ...differing, remote: changed };
+}
+
+async function setLocalTime(run: RunContext, differing: Equal): Promise<Equal> {
+  const remote =
+    differing.remote.modificationTime === undefined
+      ? await run.remote.store.head(differing.remote.key, { signal: run.signal })
+      : differing.remote;
+  if (remote?.modificationTime === undefined) return differing;
+  const local = await run.local.store.setModificationTime(
+    differing.local,
+    remote.modificationTime,
+    run.signal,
+  );
+  return { ...differing, local };
+}
+
+export async function settleTransferred(run: RunContext, job: TransferJob, done: Transferred): Promise<void> {
+  const [local, remote] = run.isPush ? [done.source, done.destination] : [done.destination, done.source];
+  run.files.done++;
+  run.counts.transferred.files++;
+  run.counts.transferred.bytes += done.source.size;
+  run.log('transfer', job.path, { bytes: done.source.size });
+  remember(run, job.sortKey, local, remote, done.md5, done.readAt);
+  if (run.settings.transferMode === 'move') await deleteSource(run, job.path, done.source);
+}
+
+function remember(
+  run: RunContext,
+  sortKey: string,
+  local: StoredObject,
+  remote: StoredObject,
+  md5: string,
+  readAt: number,
+): void {
+  if (run.index === undefined || run.settings.dryRun || local.identity === undefined) return;
+  // Sizes differ where the remote side was encrypted below the comparison; both are the plain size here.
+  run.index.record(indexEntry(sortKey, local, { ...remote, size: local.size }, md5, readAt));
+}
+
+/** The source of a move, once its copy is confirmed: only if it is still what was copied. */
+async function deleteSource(run: RunContext, path: string, source: StoredObject): Promise<void> {
+  if (run.settings.dryRun) {
+    run.counts.deleted++;
+    return;
+  }
+  const { store } = run.source;
+  const now = await store.head(source.key, { signal: run.signal });
+  if (now === undefined) return;
+  if (now.etag !== source.etag || now.size !== source.size) {
+    throw new CloudSyncError('CHANGED', 'The source changed after it was copied, so it is not deleted', {
+      path,
+      advice: 'The next run copies and deletes it.',
+    });
+  }
+  const ifMatch = store.features.conditionalDelete ? source.etag : undefined;
+  await store.delete({ key: source.key, ifMatch }, run.signal);
+  run.counts.deleted++;
+  run.log('delete', path, { message: 'at the source, after its copy was confirmed' });
+}

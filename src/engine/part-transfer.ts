@@ -1,0 +1,218 @@
+/** Large files: sent in parts, several at once, resumable by another process. */
+
+import { createHash, type Hash } from 'node:crypto';
+import { CloudSyncError, hasCode, throwIfAborted } from '../errors.js';
+import { hashContent } from '../stores/compare.js';
+import { contentOfBytes, contentOfOpened } from '../stores/content.js';
+import { partContent, storedPartContent } from '../stores/parts.js';
+import type { ArrivedPart, Content, StoredObject, Upload } from '../stores/store.js';
+import { meteredContent } from './metered-content.js';
+import type { Sending, Sent } from './transfer.js';
+
+/** Parts of one file in flight. */
+const PARALLEL_PARTS = 4;
+/** Larger parts are streamed from the open file instead of being held in memory. Bytes. */
+const HELD_PART = 16 * 1024 * 1024;
+
+export async function sendInParts(sending: Sending): Promise<Sent> {
+  const { run, job, opened, options } = sending;
+  const content = contentOfOpened(opened);
+  const hashes = run.isPush ? await hashesBefore(sending, content) : options.hashes;
+  const fingerprint = fingerprintOf(opened.object);
+  const { upload, arrived } = await openUpload(sending, content, fingerprint, hashes);
+  try {
+    const md5 = await sendParts(sending, upload, content, arrived, hashes?.md5 === undefined);
+    const known = hashes?.md5 ?? md5;
+    const destination = await upload.complete({
+      ...options,
+      hashes: known === '' ? hashes : { ...hashes, md5: known },
+    });
+    run.journal?.finished(job.destinationKey);
+    return { destination, md5: known };
+  } catch (error) {
+    // Stopped or cut off: the next run goes on from here. Anything else would fail again.
+    const isResumable = hasCode(error, 'ABORTED') || (error instanceof CloudSyncError && error.retryable);
+    if (run.journal === undefined || !isResumable || hasCode(error, 'CHECKSUM_MISMATCH')) {
+      await upload.abort();
+      run.journal?.finished(job.destinationKey);
+    }
+    throw error;
+  }
+}
+
+/** The MD5 of the whole content, where it has to be known before the first part is sent. */
+async function hashesBefore({ run, opened }: Sending, content: Content) {
+  if (run.destination.store.features.upload.wantsHashFirst !== 'md5') return undefined;
+  const hashes = await hashContent(content, ['md5'], run.signal);
+  await opened.confirmUnchanged();
+  return hashes;
+}
+
+/** By what a source is recognised as exactly the one an interrupted upload was made from. */
+function fingerprintOf(object: StoredObject): string {
+  const { identity } = object;
+  return JSON.stringify(
+    identity === undefined
+      ? [object.key, object.size, object.etag ?? '', object.versionId ?? '']
+      : [
+          object.key,
+          object.size,
+          String(object.modificationTime),
+          String(identity.changeTime),
+          String(identity.inode),
+        ],
+  );
+}
+
+interface OpenUpload {
+  upload: Upload;
+  /** Parts that needn't be sent again, by number. */
+  arrived: Map<number, ArrivedPart>;
+}
+
+async function openUpload(
+  sending: Sending,
+  content: Content,
+  fingerprint: string,
+  hashes: Sending['options']['hashes'],
+): Promise<OpenUpload> {
+  const { run, job, options } = sending;
+  const { store } = run.destination;
+  const left = run.journal?.find(job.destinationKey);
+  if (left !== undefined) {
+    const resumed = await resume(sending, content, left.fingerprint === fingerprint ? left.state : undefined);
+    if (resumed !== undefined) return resumed;
+    await removeUpload(run.destination.store, left.state);
+    run.journal?.finished(job.destinationKey);
+  }
+  const upload = await store.createUpload(job.destinationKey, content.size, { ...options, hashes, content });
+  run.journal?.started({ path: job.path, fingerprint, state: upload.state });
+  return { upload, arrived: new Map() };
+}
+
+/** Removes what an upload left; one the provider no longer knows is gone already. */
+export async function removeUpload(
+  store: Sending['run']['destination']['store'],
+  state: Upload['state'],
+): Promise<void> {
+  try {
+    await (await store.resumeUpload(state)).abort();
+  } catch (error) {
+    if (!hasCode(error, 'NOT_FOUND')) throw error;
+  }
+}
+
+async function resume(
+  { run, job, options }: Sending,
+  content: Content,
+  state: Upload['state'] | undefined,
+): Promise<OpenUpload | undefined> {
+  if (state === undefined) return undefined;
+  try {
+    const upload = await run.destination.store.resumeUpload(state, options);
+    const arrived = new Map<number, ArrivedPart>();
+    for await (const part of upload.arrived(run.signal)) {
+      if (run.isPush && !(await isSamePart(upload, content, part, run.signal))) continue;
+      arrived.set(part.number, part);
+    }
+    run.log('resume', job.path, {
+      message: `${arrived.size} of ${upload.partCount} parts were there already`,
+    });
+    return { upload, arrived };
+  } catch (error) {
+    throwIfAborted(run.signal);
+    run.log('resume', job.path, { level: 'warning', message: `Begins anew: ${(error as Error).message}` });
+    return undefined;
+  }
+}
+
+/** Whether the provider holds exactly the bytes that would be sent: proven by their hash, never assumed. */
+async function isSamePart(
+  upload: Upload,
+  content: Content,
+  part: ArrivedPart,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (part.number > upload.partCount || part.hashes?.md5 === undefined) return false;
+  const own = storedPartContent(upload, content, part.number);
+  if (own.size !== part.size) return false;
+  return (await hashContent(own, ['md5'], signal)).md5 === part.hashes.md5;
+}
+
+/** Sends all parts that haven't arrived. Gives the MD5 of the whole where `wantsMd5` and it could be had on the way. */
+async function sendParts(
+  sending: Sending,
+  upload: Upload,
+  content: Content,
+  arrived: Map<number, ArrivedPart>,
+  wantsMd5: boolean,
+): Promise<string> {
+  const { run } = sending;
+  const { sequential, maxParallelParts } = run.destination.store.features.upload;
+  const parallel = sequential ? 1 : Math.min(PARALLEL_PARTS, maxParallelParts);
+  // Parts of a local file are read one after the other anyway, so its hash can be had on the way.
+  const hash = wantsMd5 && run.isPush && arrived.size === 0 ? createHash('md5') : undefined;
+  const inFlight = new Set<Promise<void>>();
+  let failure: { error: unknown } | undefined;
+  for (let number = 1; number <= upload.partCount && failure === undefined; number++) {
+    const there = arrived.get(number);
+    if (there !== undefined) {
+      upload.keepPart(there);
+      sending.count(partContent(upload, content, number).size);
+      continue;
+    }
+    while (inFlight.size >= parallel) await Promise.race(inFlight);
+    if (failure !== undefined) break;
+    try {
+      const part = await preparePart(sending, partContent(upload, content, number), hash);
+      const sent: Promise<void> = upload
+        .sendPart(number, part.content, run.signal)
+        .then(() => part.arrived())
+        .catch((error: unknown) => {
+          failure ??= { error };
+        })
+        .finally(() => {
+          part.release();
+          inFlight.delete(sent);
+        });
+      inFlight.add(sent);
+    } catch (error) {
+      // The parts under way have to come to an end before the upload is given up.
+      failure ??= { error };
+    }
+  }
+  await Promise.all(inFlight);
+  if (failure !== undefined) throw failure.error;
+  return hash === undefined ? '' : hash.digest('hex');
+}
+
+interface PreparedPart {
+  content: Content;
+  /** Call it when the provider has it. */
+  arrived(): void;
+  release(): void;
+}
+
+/** A part of a local file is held in memory within the run's budget if it isn't too large; others are streamed. */
+async function preparePart(sending: Sending, part: Content, hash: Hash | undefined): Promise<PreparedPart> {
+  const { run, count } = sending;
+  if (!run.isPush) return { content: meteredContent(part, count), arrived: () => {}, release: () => {} };
+  if (part.size > HELD_PART) {
+    if (hash !== undefined) for await (const chunk of part.read()) hash.update(chunk);
+    return { content: part, arrived: () => count(part.size), release: () => {} };
+  }
+  const release = await run.budget.take(part.size, run.signal);
+  try {
+    const bytes = Buffer.allocUnsafe(part.size);
+    let position = 0;
+    for await (const chunk of part.read()) {
+      bytes.set(chunk, position);
+      position += chunk.byteLength;
+    }
+    hash?.update(bytes);
+    return { content: contentOfBytes(bytes), arrived: () => count(part.size), release };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}

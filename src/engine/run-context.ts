@@ -1,0 +1,125 @@
+/** What every step of one run shares: both sides, the settings, the counters and the limits. */
+
+import { asCloudSyncError, type CloudSyncError, type ErrorCode, hasCode } from '../errors.js';
+import type { ObjectAttributes } from '../stores/store.js';
+import { AdaptiveGate } from './adaptive-gate.js';
+import { ByteBudget } from './byte-budget.js';
+import type { Filter } from './filter.js';
+import type { Location } from './location.js';
+import { Problems } from './problems.js';
+import type { Amount, Direction, EngineCounts, LogEntry, Phase, TransferMode } from './report.js';
+import type { StateIndex } from './state-index.js';
+import type { UploadJournal } from './upload-journal.js';
+
+export interface TransferSettings {
+  direction: Direction;
+  transferMode: TransferMode;
+  dryRun: boolean;
+  /** Compare by hash and size instead of time and size. */
+  checksum: boolean;
+  followSymlinks: boolean;
+  createEmptySrcDirs: boolean;
+  /** Names at the remote side are encrypted: one that can't be read is another program's, or has another password. */
+  namesEncrypted: boolean;
+  /** Keep mode, owner and group. */
+  metadata: boolean;
+  /** Files in flight; null: chosen by the engine. */
+  transfers: number | null;
+  /** Number of files, share (`"50%"`) or null for no limit. */
+  maxDelete: number | string | null;
+  filter: Filter;
+  /** Relative paths of exactly the files or folders wanted (a restore of some files); undefined: all. */
+  only?: readonly string[];
+  /** The remote side as it was then, ms since the epoch. */
+  asOf?: number;
+  /** Relative keys at the remote side that start with one of these are no part of the run. */
+  leaveOut: readonly string[];
+  /** Where replaced and deleted files go, a prefix in the destination's store (with the dated subfolder, ending in `/`). */
+  backupPrefix?: string;
+  /** What every uploaded object gets. */
+  attributes: ObjectAttributes;
+  /** For lists and sorting that memory can't hold. */
+  workFolder: string;
+}
+
+/** After one of these no other file would fare better. */
+const FATAL: ErrorCode[] = [
+  'CREDENTIAL_MISSING',
+  'WRONG_KEY',
+  'WRONG_SECRET',
+  'CREDENTIAL_EXPIRED',
+  'CLOCK_SKEW',
+  'BUCKET_NOT_FOUND',
+  'WRONG_REGION',
+  'TLS_FAILURE',
+  'ENDPOINT_UNREACHABLE',
+  'DISK_FULL',
+  'QUOTA_EXCEEDED',
+  'WRONG_PASSWORD',
+];
+
+/** What the surroundings are told while the run goes on. */
+export interface EngineHost {
+  signal: AbortSignal;
+  phase(phase: Phase): void;
+  log(entry: LogEntry): void;
+}
+
+export class RunContext {
+  readonly counts: EngineCounts = { checked: 0, transferred: { files: 0, bytes: 0 }, deleted: 0, skipped: 0 };
+  readonly files: Amount = { done: 0, total: 0 };
+  readonly bytes: Amount = { done: 0, total: 0 };
+  readonly problems: Problems;
+  readonly budget = new ByteBudget();
+  readonly gate: AdaptiveGate;
+  /** Time the listing began, ms since the epoch: what was seen, was seen after it. */
+  readonly startedAt = Date.now();
+  /** Fires when the run is stopped from outside or can't go on. */
+  readonly signal: AbortSignal;
+  private readonly stop = new AbortController();
+
+  constructor(
+    readonly local: Location,
+    readonly remote: Location,
+    readonly settings: TransferSettings,
+    readonly host: EngineHost,
+    readonly index: StateIndex | undefined,
+    readonly journal: UploadJournal | undefined,
+  ) {
+    this.signal = AbortSignal.any([host.signal, this.stop.signal]);
+    this.gate = new AdaptiveGate(settings.transfers);
+    this.problems = new Problems((level, error) => this.logProblem(level, error));
+  }
+
+  get isPush(): boolean {
+    return this.settings.direction === 'push';
+  }
+
+  get source(): Location {
+    return this.isPush ? this.local : this.remote;
+  }
+
+  get destination(): Location {
+    return this.isPush ? this.remote : this.local;
+  }
+
+  /**
+   * Takes note of what went wrong with one file. Where nothing else can go well either (wrong key, full disk), the run
+   * ends; an abort is no error of the file.
+   */
+  fail(thrown: unknown, path?: string): void {
+    const error = asCloudSyncError(thrown);
+    if (error.code === 'ABORTED' && this.signal.aborted) return;
+    this.problems.error(error, path);
+    if (hasCode(error, ...FATAL)) this.stop.abort();
+  }
+
+  log(event: string, path?: string, more: Partial<LogEntry> = {}): void {
+    this.host.log({ time: Date.now(), level: 'info', event, path, ...more });
+  }
+
+  private logProblem(level: 'error' | 'warning', error: CloudSyncError): void {
+    const message = error.advice === undefined ? error.message : `${error.message}. ${error.advice}`;
+    this.host.log({ time: Date.now(), level, event: error.code, path: error.path, message });
+  }
+}

@@ -1,0 +1,322 @@
+/**
+ * The state index of a task: how each file looked on both sides when they were last known to be equal. One text file
+ * in the order of the merge, and a journal of the run in progress that is merged into it.
+ *
+ * An entry justifies leaving a file alone only if everything it recorded still holds; it never justifies a delete.
+ * Lost, stale or corrupt, the index is ignored and built anew.
+ */
+
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import type { StoredObject } from '../stores/store.js';
+import { compareUtf8 } from '../stores/utf8-order.js';
+import { ExternalSort, readLines, type SortedLines } from './external-sort.js';
+import { remoteTag } from './location.js';
+
+export interface IndexEntry {
+  sortKey: string;
+  /** Bytes of the plain content. */
+  size: bigint | number;
+  /** ns since the epoch, local. */
+  modificationTime: bigint;
+  changeTime: bigint;
+  inode: bigint;
+  /** ETag, generation or revision of the remote object. */
+  remoteTag: string;
+  /** MD5 of the plain content, hexadecimal; '' where it was never computed. */
+  md5: string;
+  /**
+   * False where the file had been changed so shortly before it was read that a later change could carry the same times:
+   * its content has to be compared once more.
+   */
+  settled: boolean;
+}
+
+const FORMAT = 'cloud-sync-index 1';
+/** Lines between two check sums. */
+const BLOCK = 1_000;
+/** A change within this time of the read may leave no trace in the times: ns. */
+const UNSETTLED_TIME = 2_000_000_000n;
+
+const FIELDS = 8;
+
+function encodeKey(key: string): string {
+  return /[\\\t\n]/.test(key)
+    ? key.replace(/[\\\t\n]/g, (found) => (found === '\\' ? '\\\\' : found === '\t' ? '\\t' : '\\n'))
+    : key;
+}
+
+function decodeKey(text: string): string {
+  return text.includes('\\')
+    ? text.replace(/\\(.)/g, (_, letter: string) => (letter === 't' ? '\t' : letter === 'n' ? '\n' : letter))
+    : text;
+}
+
+function encodeEntry(entry: IndexEntry): string {
+  return `${encodeKey(entry.sortKey)}\t${entry.size}\t${entry.modificationTime}\t${entry.changeTime}\t${entry.inode}\t${encodeKey(entry.remoteTag)}\t${entry.md5}\t${entry.settled ? 1 : 0}`;
+}
+
+function decodeEntry(line: string): IndexEntry {
+  const fields = line.split('\t');
+  if (fields.length !== FIELDS) throw new Error('a line of the index has the wrong number of fields');
+  return {
+    sortKey: decodeKey(fields[0]!),
+    size: Number(fields[1]),
+    modificationTime: BigInt(fields[2]!),
+    changeTime: BigInt(fields[3]!),
+    inode: BigInt(fields[4]!),
+    remoteTag: decodeKey(fields[5]!),
+    md5: fields[6]!,
+    settled: fields[7] === '1',
+  };
+}
+
+/** In the journal: an entry, or a key that is gone. */
+interface JournalRecord {
+  sortKey: string;
+  entry?: IndexEntry;
+}
+
+const JOURNAL_LINES: SortedLines<JournalRecord> = {
+  compare: (a, b) => compareUtf8(a.sortKey, b.sortKey),
+  encode: (record) =>
+    record.entry === undefined ? `-${encodeKey(record.sortKey)}` : `+${encodeEntry(record.entry)}`,
+  decode: (line) => {
+    if (line.startsWith('-')) return { sortKey: decodeKey(line.slice(1)) };
+    const entry = decodeEntry(line.slice(1));
+    return { sortKey: entry.sortKey, entry };
+  },
+};
+
+/** An entry for two sides just found or made equal; `readAt` is when the local file was looked at, ms since the epoch. */
+export function indexEntry(
+  sortKey: string,
+  local: StoredObject,
+  remote: StoredObject,
+  md5: string,
+  readAt: number,
+): IndexEntry {
+  const identity = local.identity!;
+  const modificationTime = local.modificationTime!;
+  const readAtNs = BigInt(Math.floor(readAt)) * 1_000_000n;
+  return {
+    sortKey,
+    size: local.size,
+    modificationTime,
+    changeTime: identity.changeTime,
+    inode: identity.inode,
+    remoteTag: remoteTag(remote),
+    md5,
+    settled: [modificationTime, identity.changeTime].every((time) => time + UNSETTLED_TIME < readAtNs),
+  };
+}
+
+/** Whether the local file is in every recorded respect the one of the entry. */
+export function isSameLocalFile(entry: IndexEntry, local: StoredObject): boolean {
+  return (
+    entry.size === local.size &&
+    entry.modificationTime === local.modificationTime &&
+    entry.changeTime === local.identity?.changeTime &&
+    entry.inode === local.identity?.inode
+  );
+}
+
+/** Whether the remote object is the one of the entry. */
+export function isSameRemoteObject(entry: IndexEntry, remote: StoredObject): boolean {
+  const tag = remoteTag(remote);
+  return tag !== '' && entry.remoteTag === tag && entry.size === remote.size;
+}
+
+export class StateIndex {
+  private readonly file: string;
+  private readonly journalFile: string;
+  private readonly header: string;
+  private journal: number | undefined;
+  private pending: string[] = [];
+  private hasChanges = false;
+
+  /**
+   * @param folder this task's folder of state
+   * @param binding everything the entries depend on (provider, endpoint, bucket, folder, local path and device,
+   *   encryption, filter); with another binding the index is another one
+   */
+  constructor(
+    private readonly folder: string,
+    binding: readonly string[],
+  ) {
+    this.file = join(folder, 'index');
+    this.journalFile = join(folder, 'index.journal');
+    this.header = `${FORMAT} ${createHash('sha256').update(JSON.stringify(binding)).digest('hex')}`;
+  }
+
+  /** Takes up what an interrupted run left in its journal. Call it before {@link pages}. */
+  recover(): void {
+    if (!existsSync(this.journalFile)) return;
+    if (headerOf(this.journalFile) === this.header) this.mergeJournal();
+    rmSync(this.journalFile, { force: true });
+  }
+
+  /** All entries in order; ends early where the file is damaged. */
+  async *pages(): AsyncGenerator<IndexEntry[]> {
+    yield* this.entries();
+  }
+
+  private *entries(): Generator<IndexEntry[]> {
+    if (!existsSync(this.file)) return;
+    let isFirst = true;
+    let checksum = 0;
+    let block: string[] = [];
+    for (const lines of readLines(this.file)) {
+      for (const line of lines) {
+        if (isFirst) {
+          if (line !== this.header) return;
+          isFirst = false;
+        } else if (line.startsWith('#')) {
+          if (line !== `#${checksum}`) return;
+          checksum = 0;
+          try {
+            yield block.map(decodeEntry);
+          } catch {
+            return;
+          }
+          block = [];
+        } else {
+          checksum = crc32(`${line}\n`, checksum);
+          block.push(line);
+        }
+      }
+    }
+  }
+
+  /** Both sides are equal now. */
+  record(entry: IndexEntry): void {
+    this.append(JOURNAL_LINES.encode({ sortKey: entry.sortKey, entry }));
+  }
+
+  /** Nothing is known of this key any more. */
+  forget(sortKey: string): void {
+    this.append(JOURNAL_LINES.encode({ sortKey }));
+  }
+
+  private append(line: string): void {
+    this.hasChanges = true;
+    this.pending.push(line);
+    if (this.pending.length >= 200) this.flush();
+  }
+
+  /** Hands what was recorded to the operating system, so that it outlives this process. */
+  flush(): void {
+    if (this.pending.length === 0) return;
+    if (this.journal === undefined) {
+      mkdirSync(this.folder, { recursive: true, mode: 0o700 });
+      this.journal = openSync(this.journalFile, 'a', 0o600);
+      writeSync(this.journal, `${this.header}\n`);
+    }
+    writeSync(this.journal, `${this.pending.join('\n')}\n`);
+    this.pending = [];
+  }
+
+  /** Merges the journal into the index. The index on disk is the old or the new one, never a part. */
+  finish(): void {
+    this.flush();
+    if (this.journal !== undefined) closeSync(this.journal);
+    this.journal = undefined;
+    if (!this.hasChanges) return;
+    this.mergeJournal();
+    rmSync(this.journalFile, { force: true });
+  }
+
+  private mergeJournal(): void {
+    const sort = new ExternalSort<JournalRecord>(join(this.folder, 'index-sort'), JOURNAL_LINES);
+    try {
+      for (const lines of readLines(this.journalFile)) {
+        for (const line of lines) if (/^[+-]/.test(line)) addIfWhole(sort, line);
+      }
+      this.write(mergeRecords(this.entries(), lastOfEach(sort.sorted())));
+    } finally {
+      sort.dispose();
+    }
+  }
+
+  private write(entries: Iterable<IndexEntry>): void {
+    mkdirSync(this.folder, { recursive: true, mode: 0o700 });
+    const temporary = `${this.file}.new`;
+    const descriptor = openSync(temporary, 'w', 0o600);
+    try {
+      writeSync(descriptor, `${this.header}\n`);
+      let block: string[] = [];
+      const flushBlock = () => {
+        if (block.length === 0) return;
+        const text = `${block.join('\n')}\n`;
+        writeSync(descriptor, `${text}#${crc32(text)}\n`);
+        block = [];
+      };
+      for (const entry of entries) {
+        block.push(encodeEntry(entry));
+        if (block.length === BLOCK) flushBlock();
+      }
+      flushBlock();
+      fsyncSync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+    renameSync(temporary, this.file);
+  }
+}
+
+function addIfWhole(sort: ExternalSort<JournalRecord>, line: string): void {
+  try {
+    sort.add(JOURNAL_LINES.decode(line));
+  } catch {
+    // Half a line after a power cut: the file will be looked at again, nothing worse.
+  }
+}
+
+function headerOf(file: string): string {
+  return readFileSync(file, 'utf8').split('\n', 1)[0]!;
+}
+
+function* lastOfEach(pages: Iterable<JournalRecord[]>): Generator<JournalRecord> {
+  let last: JournalRecord | undefined;
+  for (const page of pages) {
+    for (const record of page) {
+      if (last !== undefined && last.sortKey !== record.sortKey) yield last;
+      last = record;
+    }
+  }
+  if (last !== undefined) yield last;
+}
+
+/** The old entries with the records applied, in order. */
+function* mergeRecords(
+  pages: Iterable<IndexEntry[]>,
+  records: Iterator<JournalRecord>,
+): Generator<IndexEntry> {
+  let record = records.next();
+  for (const page of pages) {
+    for (const entry of page) {
+      while (!record.done && compareUtf8(record.value.sortKey, entry.sortKey) < 0) {
+        if (record.value.entry !== undefined) yield record.value.entry;
+        record = records.next();
+      }
+      if (!record.done && record.value.sortKey === entry.sortKey) continue;
+      yield entry;
+    }
+  }
+  while (!record.done) {
+    if (record.value.entry !== undefined) yield record.value.entry;
+    record = records.next();
+  }
+}

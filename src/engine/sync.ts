@@ -1,0 +1,111 @@
+/**
+ * A transfer run: both sides are listed side by side, every file that isn't equal is transferred, and only when all of
+ * that went well is anything deleted.
+ */
+
+import { CloudSyncError, throwIfAborted } from '../errors.js';
+import { Deletions } from './deletions.js';
+import { listBothSides, OrderBroken } from './listing.js';
+import { march } from './march.js';
+import { Meetings } from './meetings.js';
+import { transferObstructed } from './obstacles.js';
+import { removeUpload } from './part-transfer.js';
+import type { RunContext } from './run-context.js';
+
+/** Carries the run out. What went wrong stands in `run.problems`; rejects only where the run can't begin. */
+export async function runTransfer(run: RunContext): Promise<void> {
+  run.host.phase('listing');
+  await checkSides(run);
+  run.index?.recover();
+  const deletions = new Deletions(run);
+  try {
+    const meetings = await transferDifferences(run, deletions);
+    if (run.signal.aborted) return;
+    if (meetings.obstructed.length > 0) deletions.checkLimit(meetings);
+    await transferObstructed(run, meetings.obstructed, deletions);
+    await removeLeftUploads(run);
+    if (!run.signal.aborted) await deletions.carryOut(meetings);
+  } catch (error) {
+    run.fail(error);
+  } finally {
+    deletions.dispose();
+    if (!run.settings.dryRun) {
+      run.index?.finish();
+      run.journal?.close();
+    }
+  }
+}
+
+/** A missing source is an error, a missing local destination is made. */
+async function checkSides(run: RunContext): Promise<void> {
+  await run.remote.store.check(run.signal);
+  if (run.isPush) {
+    await run.local.store.check(run.signal);
+    return;
+  }
+  if (!run.settings.dryRun) await run.local.store.createFolder('', undefined, run.signal);
+}
+
+async function transferDifferences(run: RunContext, deletions: Deletions): Promise<Meetings> {
+  try {
+    return await marchOnce(run, deletions, false);
+  } catch (error) {
+    if (!(error instanceof OrderBroken)) throw error;
+    // Nothing was deleted yet, and what was transferred was transferred rightly: begin again, sorting.
+    run.log('listing', undefined, { level: 'warning', message: `${error.message}; it is sorted now` });
+    deletions.dispose();
+    return marchOnce(run, deletions, true);
+  }
+}
+
+async function marchOnce(run: RunContext, deletions: Deletions, sort: boolean): Promise<Meetings> {
+  const meetings = new Meetings(run, deletions);
+  const sides = listBothSides(run, sort);
+  const known = sides.isFolded || sort ? nothing() : (run.index?.pages() ?? nothing());
+  try {
+    for await (const page of march(sides.local, sides.remote, known)) {
+      throwIfAborted(run.signal);
+      for (const meeting of page) await meetings.take(meeting);
+    }
+  } finally {
+    // Also after a failure: what is in flight has to land before anything else is decided.
+    await meetings.drain();
+  }
+  throwIfAborted(run.signal);
+  checkSource(run, meetings);
+  return meetings;
+}
+
+async function* nothing(): AsyncGenerator<never[]> {}
+
+/** A source that turned out to have nothing is a fault somewhere else (a disk not mounted, another bucket). */
+function checkSource(run: RunContext, meetings: Meetings): void {
+  if (run.problems.any) return;
+  if (!run.isPush && meetings.sourceObjects === 0) {
+    throw new CloudSyncError('SOURCE_EMPTY', `There is no object under "${run.source.prefix || '/'}"`, {
+      field: 'folder',
+      advice: 'Check bucket and folder; an empty prefix is never taken for an empty source.',
+    });
+  }
+  if (run.settings.transferMode === 'sync' && meetings.sourceFiles === 0 && meetings.destinationFiles > 0) {
+    throw new CloudSyncError(
+      'SOURCE_EMPTY',
+      `The source has no files, the destination has ${meetings.destinationFiles}: nothing is deleted`,
+      { advice: 'Check that the source is mounted and that the filters still take files.' },
+    );
+  }
+}
+
+/** Uploads of earlier runs that this one had no use for. */
+async function removeLeftUploads(run: RunContext): Promise<void> {
+  if (run.journal === undefined || run.settings.dryRun || run.problems.any) return;
+  for (const left of run.journal.unfinished) {
+    try {
+      await removeUpload(run.destination.store, left.state);
+      run.journal.finished(left.state.key);
+      run.log('cleanup', left.path, { message: 'Removed what an interrupted run had left' });
+    } catch (error) {
+      run.problems.warning(error, left.path);
+    }
+  }
+}

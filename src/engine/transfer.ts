@@ -1,0 +1,199 @@
+/**
+ * One file from the source to the destination: whole or not at all, checked, with its time. A file that changes while it
+ * is read is tried again, then reported; it is never stored half old, half new.
+ */
+
+import { createHash } from 'node:crypto';
+import { CloudSyncError, hasCode } from '../errors.js';
+import { contentOfBytes, contentOfOpened } from '../stores/content.js';
+import type { ObjectAttributes, OpenedObject, StoredObject, WriteOptions } from '../stores/store.js';
+import { hashingContent, meteredContent } from './metered-content.js';
+import { sendInParts } from './part-transfer.js';
+import type { RunContext } from './run-context.js';
+
+export interface TransferJob {
+  /** Relative, rclone's standard name: for people, filters and logs. */
+  path: string;
+  sortKey: string;
+  source: StoredObject;
+  /** Where it goes. */
+  destinationKey: string;
+  /** What is there now. */
+  present?: StoredObject;
+}
+
+export interface Transferred {
+  /** The source as it was read, with identity or ETag. */
+  source: StoredObject;
+  destination: StoredObject;
+  /** Of the plain content; '' where nothing computed it. */
+  md5: string;
+  /** When the source was opened, ms since the epoch. */
+  readAt: number;
+}
+
+const ATTEMPTS = 3;
+/** Contents up to this size are held in memory; larger ones are streamed. Bytes. */
+const HELD_SIZE = 16 * 1024 * 1024;
+/** The same for downloads, which can be written as they come. */
+const HELD_DOWNLOAD = 256 * 1024;
+
+/**
+ * Transfers one file. Throws CHANGING where it changed each time it was read, NOT_FOUND where the source is gone, and
+ * whatever the stores throw.
+ */
+export async function transferFile(run: RunContext, job: TransferJob): Promise<Transferred> {
+  const progress = fileProgress(run);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const result = await transferOnce(run, job, progress.add);
+      progress.complete(result.source.size);
+      return result;
+    } catch (error) {
+      if (attempt < ATTEMPTS && hasCode(error, 'CHANGED', 'CHECKSUM_MISMATCH')) {
+        run.log('retry', job.path, { level: 'warning', message: error.message });
+        continue;
+      }
+      if (hasCode(error, 'CHANGED') && error.path !== job.destinationKey) {
+        throw new CloudSyncError('CHANGING', 'The file changed each time it was read', {
+          path: job.path,
+          advice: 'Close the program that writes it, or read from a snapshot.',
+          cause: error,
+        });
+      }
+      throw error;
+    }
+  }
+}
+
+/** Bytes of one file towards the run's progress: attempts that began anew count once. */
+function fileProgress(run: RunContext) {
+  let counted = 0;
+  let attempt = 0;
+  return {
+    add: (bytes: number, startsAnew = false) => {
+      if (startsAnew) attempt = 0;
+      attempt += bytes;
+      if (attempt > counted) {
+        run.bytes.done += attempt - counted;
+        counted = attempt;
+      }
+    },
+    complete: (size: number) => {
+      run.bytes.done += size - counted;
+      counted = size;
+    },
+  };
+}
+
+type CountBytes = (bytes: number, startsAnew?: boolean) => void;
+
+async function transferOnce(run: RunContext, job: TransferJob, count: CountBytes): Promise<Transferred> {
+  count(0, true);
+  const { upload } = run.destination.store.features;
+  const readAt = Date.now();
+  const firstLength = Math.min(job.source.size, upload.threshold, HELD_SIZE);
+  const opened = await run.source.store.open(job.source.key, {
+    versionId: run.settings.asOf === undefined ? undefined : job.source.versionId,
+    firstRead: job.source.size > upload.threshold ? { offset: 0, length: firstLength } : undefined,
+    signal: run.signal,
+  });
+  try {
+    const { size } = opened.object;
+    const send = size >= upload.threshold && size > 0 ? sendInParts : sendWhole;
+    const { destination, md5 } = await send({
+      run,
+      job,
+      opened,
+      count,
+      options: writeOptions(run, job, opened),
+    });
+    return { source: opened.object, destination, md5, readAt };
+  } finally {
+    await opened.close();
+  }
+}
+
+/** What one way of sending is given. */
+export interface Sending {
+  run: RunContext;
+  job: TransferJob;
+  opened: OpenedObject;
+  count: CountBytes;
+  options: WriteOptions;
+}
+
+export interface Sent {
+  destination: StoredObject;
+  md5: string;
+}
+
+async function sendWhole(sending: Sending): Promise<Sent> {
+  const { run, job, opened, count, options } = sending;
+  const { store } = run.destination;
+  const { size } = opened.object;
+  if (size > (run.isPush ? HELD_SIZE : HELD_DOWNLOAD)) {
+    const content = hashingContent(meteredContent(contentOfOpened(opened), count));
+    const destination = await store.write(job.destinationKey, content, options);
+    return { destination, md5: content.md5() || (options.hashes?.md5 ?? '') };
+  }
+  const release = await run.budget.take(size, run.signal);
+  try {
+    const bytes = await readWhole(opened, run.signal);
+    await opened.confirmUnchanged();
+    const md5 = createHash('md5').update(bytes).digest('hex');
+    const hashes = { ...options.hashes, md5: options.hashes?.md5 ?? md5 };
+    const destination = await store.write(job.destinationKey, contentOfBytes(bytes), { ...options, hashes });
+    count(size);
+    return { destination, md5 };
+  } finally {
+    release();
+  }
+}
+
+async function readWhole(opened: OpenedObject, signal: AbortSignal): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafe(opened.object.size);
+  let position = 0;
+  for await (const chunk of opened.read(0, opened.object.size, signal)) {
+    bytes.set(chunk, position);
+    position += chunk.byteLength;
+  }
+  return bytes;
+}
+
+function writeOptions(run: RunContext, job: TransferJob, opened: OpenedObject): WriteOptions {
+  const { object } = opened;
+  const options: WriteOptions = {
+    ...attributesOf(run, object),
+    durable: run.settings.transferMode === 'move',
+    beforeCommit: () => opened.confirmUnchanged(),
+    signal: run.signal,
+  };
+  if (run.isPush) return options;
+  const { hashes, claimedHashes } = object;
+  options.hashes = { ...(claimedHashes?.md5 === undefined ? {} : { md5: claimedHashes.md5 }), ...hashes };
+  // A local file that was changed after it was listed is not overwritten unseen.
+  options.ifMatch = job.present?.etag;
+  return options;
+}
+
+function attributesOf(run: RunContext, object: StoredObject): ObjectAttributes {
+  const { attributes, metadata } = run.settings;
+  const own: ObjectAttributes = { ...attributes, modificationTime: object.modificationTime };
+  if (!metadata) return own;
+  return { ...own, metadata: { ...attributes.metadata, ...ownerMetadata(object) } };
+}
+
+/** Mode and owner by rclone's names and in its formats (https://rclone.org/local/#metadata). */
+function ownerMetadata(object: StoredObject): Record<string, string> {
+  if (object.identity !== undefined) {
+    const { mode, uid, gid } = object.identity;
+    return { mode: mode.toString(8), uid: String(uid), gid: String(gid) };
+  }
+  const kept: Record<string, string> = {};
+  for (const name of ['mode', 'uid', 'gid']) {
+    const value = object.metadata?.[name];
+    if (value !== undefined) kept[name] = value;
+  }
+  return kept;
+}

@@ -1,0 +1,247 @@
+/**
+ * Whether both sides hold the same: by size and time, by the provider's hashes against local bytes, or by reading every
+ * byte back. Changes nothing on either side.
+ */
+
+import { createHash } from 'node:crypto';
+import { CloudSyncError, hasCode, throwIfAborted } from '../errors.js';
+import { compareByHashes } from '../stores/compare.js';
+import type { StoredObject } from '../stores/store.js';
+import { isSameTime, withLocalContent } from './comparison.js';
+import { listBothSides, OrderBroken } from './listing.js';
+import { pathOfKey } from './location.js';
+import { type Meeting, march } from './march.js';
+import type { VerifyFindings } from './report.js';
+import type { RunContext } from './run-context.js';
+import { WorkLane } from './work-lane.js';
+
+export interface VerifyOptions {
+  method: 'metadata' | 'checksum' | 'download' | 'sample';
+  /** Percent of the files that `sample` reads back, 1 to 100. */
+  sample: number;
+  /** A number from 0 up to 1, for `sample`. */
+  random?: () => number;
+}
+
+type List = 'differs' | 'missingLocal' | 'missingRemote' | 'unreadable' | 'unverifiable';
+
+/** Paths kept in each list. */
+const KEPT = 1_000;
+const WAITING = 256;
+
+/** Compares both sides. What went wrong apart from the findings stands in `run.problems`. */
+export async function runVerify(run: RunContext, options: VerifyOptions): Promise<VerifyFindings> {
+  run.host.phase('listing');
+  let verification = new Verification(run, options);
+  try {
+    await run.remote.store.check(run.signal);
+    await run.local.store.check(run.signal);
+    await verification.march(false);
+  } catch (error) {
+    if (error instanceof OrderBroken) {
+      verification = new Verification(run, options);
+      await verification.march(true).catch((failure: unknown) => run.fail(failure));
+    } else run.fail(error);
+  }
+  return verification.findings;
+}
+
+class Verification {
+  readonly findings: VerifyFindings = {
+    matched: 0,
+    differs: [],
+    missingLocal: [],
+    missingRemote: [],
+    unreadable: [],
+    unverifiable: [],
+    counts: { matched: 0, differs: 0, missingLocal: 0, missingRemote: 0, unreadable: 0, unverifiable: 0 },
+  };
+  private readonly lane: WorkLane;
+
+  constructor(
+    private readonly run: RunContext,
+    private readonly options: VerifyOptions,
+  ) {
+    this.lane = new WorkLane(run.gate.maximum, WAITING);
+  }
+
+  async march(sort: boolean): Promise<void> {
+    const { run } = this;
+    const sides = listBothSides(run, sort);
+    try {
+      for await (const page of march(sides.local, sides.remote, nothing())) {
+        throwIfAborted(run.signal);
+        for (const meeting of page) await this.take(meeting);
+      }
+    } finally {
+      await this.lane.drain();
+    }
+    throwIfAborted(run.signal);
+    if (this.findings.counts.matched + run.counts.checked === 0 && !run.problems.any) {
+      throw new CloudSyncError(
+        'SOURCE_EMPTY',
+        'There is no file on either side, so there is nothing to verify',
+        {
+          advice: 'Check path, bucket, folder and filters.',
+        },
+      );
+    }
+  }
+
+  private note(list: List, path: string): void {
+    this.findings.counts[list]++;
+    if (this.findings[list].length < KEPT) this.findings[list].push(path);
+    this.run.log(list, path, { level: list === 'unverifiable' ? 'warning' : 'error' });
+  }
+
+  private match(): void {
+    this.findings.matched++;
+    this.findings.counts.matched++;
+  }
+
+  private async take(meeting: Meeting): Promise<void> {
+    const { run } = this;
+    if (run.settings.leaveOut.some((prefix) => meeting.sortKey.startsWith(prefix))) return;
+    const { local, remote } = meeting;
+    if (meeting.collision !== undefined && meeting.collision.length > 0) {
+      for (const object of meeting.collision) this.note('unverifiable', object.key);
+      return;
+    }
+    if (local?.problem !== undefined && local.kind === 'folder') {
+      this.note('unreadable', local.key);
+      return;
+    }
+    const isSpecial = (object: StoredObject | undefined) =>
+      object?.kind === 'special' || object?.kind === 'link';
+    if (isSpecial(local) || isSpecial(remote)) {
+      run.counts.skipped++;
+      return;
+    }
+    if (meeting.sortKey.endsWith('/')) return;
+    const path = this.pathOf(meeting);
+    if (path === undefined || !this.isWanted(path)) return;
+    run.counts.checked++;
+    if (local === undefined) this.note('missingLocal', path);
+    else if (remote === undefined) this.note('missingRemote', path);
+    else await this.addComparison(path, local, remote);
+  }
+
+  private isWanted(path: string): boolean {
+    const { filter, only } = this.run.settings;
+    if (!filter.includesFile(path)) return false;
+    return only === undefined || only.some((wanted) => wanted === path || path.startsWith(`${wanted}/`));
+  }
+
+  private pathOf(meeting: Meeting): string | undefined {
+    const { local, remote } = this.run;
+    if (meeting.local !== undefined) return meeting.local.key.slice(local.prefix.length);
+    const relative = meeting.remote!.key.slice(remote.prefix.length);
+    try {
+      return pathOfKey(remote, relative, 'file');
+    } catch {
+      this.note('unverifiable', relative);
+      return undefined;
+    }
+  }
+
+  private async addComparison(path: string, local: StoredObject, remote: StoredObject): Promise<void> {
+    const { run } = this;
+    if (local.size !== remote.size) {
+      this.note('differs', path);
+      return;
+    }
+    run.files.total++;
+    run.bytes.total += local.size;
+    await this.lane.add(async () => {
+      if (run.signal.aborted) return;
+      await run.gate.enter();
+      let failure: unknown;
+      try {
+        await this.compare(path, local, remote);
+        run.files.done++;
+        run.bytes.done += local.size;
+      } catch (error) {
+        failure = error;
+        this.noteFailure(error, path);
+      } finally {
+        run.gate.leave(failure);
+      }
+    });
+  }
+
+  private noteFailure(error: unknown, path: string): void {
+    if (hasCode(error, 'ABORTED') && this.run.signal.aborted) return;
+    const isOfThisFile = hasCode(
+      error,
+      'NO_PERMISSION',
+      'IO_ERROR',
+      'NOT_FOUND',
+      'CHANGED',
+      'ARCHIVED',
+      'RESTRICTED_CONTENT',
+      'CHECKSUM_MISMATCH',
+    );
+    if (isOfThisFile) {
+      this.note(error.code === 'CHECKSUM_MISMATCH' ? 'differs' : 'unreadable', path);
+      this.run.problems.warning(error, path);
+    } else this.run.fail(error, path);
+  }
+
+  private async compare(path: string, local: StoredObject, remote: StoredObject): Promise<void> {
+    const { method, sample, random = Math.random } = this.options;
+    if (method === 'checksum') return this.compareChecksum(path, local, remote);
+    if (method === 'download') return this.compareBytes(path, local, remote);
+    if (method === 'sample' && random() * 100 < sample) return this.compareBytes(path, local, remote);
+    return this.compareTime(path, local, remote);
+  }
+
+  private async compareTime(path: string, local: StoredObject, listed: StoredObject): Promise<void> {
+    const { run } = this;
+    const remote =
+      listed.modificationTime === undefined
+        ? await run.remote.store.head(listed.key, { signal: run.signal })
+        : listed;
+    if (remote === undefined) this.note('missingRemote', path);
+    else if (remote.modificationTime === undefined) this.note('unverifiable', path);
+    else if (isSameTime(run, local.modificationTime!, remote.modificationTime)) this.match();
+    else this.note('differs', path);
+  }
+
+  private async compareChecksum(path: string, local: StoredObject, remote: StoredObject): Promise<void> {
+    const { run } = this;
+    const { store } = run.remote;
+    const compare = store.compareContent?.bind(store) ?? compareByHashes;
+    const compareWith = (object: StoredObject) =>
+      withLocalContent(run, local, (content) => compare(object, content, { claims: false }, run.signal));
+    let result = await compareWith(remote);
+    if (result === 'unknown' && store.compareContent === undefined) {
+      // The listing carried no hash that tells: the object itself may.
+      const whole = await store.head(remote.key, { signal: run.signal });
+      if (whole !== undefined) result = await compareWith(whole);
+    }
+    if (result === 'equal') this.match();
+    else this.note(result === 'different' ? 'differs' : 'unverifiable', path);
+  }
+
+  private async compareBytes(path: string, local: StoredObject, remote: StoredObject): Promise<void> {
+    const { run } = this;
+    const ownHash = await withLocalContent(run, local, async (content) => digestOf(content.read()));
+    const opened = await run.remote.store.open(remote.key, { signal: run.signal });
+    try {
+      const length = opened.object.size;
+      if (length !== local.size || (await digestOf(opened.read(0, length, run.signal))) !== ownHash) {
+        this.note('differs', path);
+      } else this.match();
+    } finally {
+      await opened.close();
+    }
+  }
+}
+
+async function digestOf(chunks: AsyncIterable<Uint8Array>): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of chunks) hash.update(chunk);
+  return hash.digest('hex');
+}
+
+async function* nothing(): AsyncGenerator<never[]> {}
