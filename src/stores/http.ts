@@ -1,0 +1,218 @@
+/**
+ * HTTP as all providers need it: one pool of kept-alive connections, the proxy of the environment, a private authority's
+ * certificate, and an end to requests on which nothing moves. (undici's own time-outs run while a body is still being
+ * sent, so they are off and silence is measured here, in both directions.)
+ */
+
+import { lookup } from 'node:dns';
+import type { LookupFunction } from 'node:net';
+import { createSecureContext, getCACertificates, rootCertificates, type SecureContext } from 'node:tls';
+import { type Dispatcher, Pool, ProxyAgent } from 'undici';
+import { abortedError, CloudSyncError } from '../errors.js';
+import { transportError } from './http/errors.js';
+import { Exchange } from './http/exchange.js';
+import { type ProxyEnvironment, proxyFor } from './http/proxy.js';
+
+export { DEFAULT_RETRY_POLICY, parseRetryAfter, pause, type RetryPolicy, withRetries } from './http/retry.js';
+
+export interface HttpRequest {
+  method: string;
+  /** `https://host:port`, no path. */
+  origin: string;
+  /** Path and query, encoded: goes out exactly as it is. */
+  path: string;
+  /** Name, value, name, value ...; values that aren't Latin-1 have to be encoded by the caller. */
+  headers: string[];
+  /** A function is called once and has to give as many bytes as `content-length` among `headers` says. */
+  body?: Uint8Array | (() => AsyncIterable<Uint8Array>);
+  /** Answer as soon as the headers of a success are there, and read the body as `stream`. */
+  stream?: boolean;
+  /** Instead of the client's, for requests on which a server thinks for long. ms. */
+  silenceMs?: number;
+  signal?: AbortSignal;
+}
+
+export interface HttpResponse {
+  status: number;
+  /** Names in lower case; of a name that came twice the last. */
+  headers: Record<string, string>;
+  /** The whole body, unless it was asked for as a stream and the status is a success. */
+  bytes: Buffer;
+  /** The body as it comes; has to be read to its end, left (a `break`) or given up by `discard`. */
+  stream: AsyncGenerator<Uint8Array>;
+  /** Ends the connection if the body isn't read yet. */
+  discard(): void;
+}
+
+export interface HttpClientOptions {
+  /** PEM of authorities trusted besides the system's. */
+  caCertificate?: string;
+  /** Connections to one host at most. */
+  maxConnections?: number;
+  /** So long may nothing move in either direction. ms. */
+  silenceMs?: number;
+  environment?: ProxyEnvironment;
+}
+
+const DEFAULT_SILENCE_MS = 60_000;
+const CONNECT_TIMEOUT_MS = 30_000;
+
+interface Route {
+  dispatcher: Dispatcher;
+  /** Put before the path: a plain HTTP proxy wants the whole address. */
+  pathPrefix: string;
+  extraHeaders: string[];
+}
+
+/** Sends requests; throws {@link CloudSyncError} for what goes wrong below HTTP, and answers any status. */
+export class HttpClient {
+  readonly #routes = new Map<string, Route>();
+  readonly #running = new Set<Exchange>();
+  readonly #silence = new Map<Exchange, number>();
+  readonly #silenceMs: number;
+  #watch: NodeJS.Timeout | undefined;
+  #secureContext: SecureContext | undefined;
+  #closed = false;
+
+  constructor(private readonly options: HttpClientOptions = {}) {
+    this.#silenceMs = options.silenceMs ?? DEFAULT_SILENCE_MS;
+  }
+
+  /** Sends `request` once. */
+  send(request: HttpRequest): Promise<HttpResponse> {
+    if (request.signal?.aborted || this.#closed) return Promise.reject(abortedError());
+    let route: Route;
+    try {
+      route = this.#routeTo(request.origin);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const exchange = new Exchange(request, this.#onFinished);
+    this.#running.add(exchange);
+    if (request.silenceMs !== undefined) this.#silence.set(exchange, request.silenceMs);
+    this.#watch ??= setInterval(this.#endSilentOnes, Math.min(1000, this.#silenceMs / 4)).unref();
+    try {
+      route.dispatcher.dispatch(
+        {
+          origin: request.origin,
+          path: route.pathPrefix + request.path,
+          method: request.method as Dispatcher.HttpMethod,
+          headers:
+            route.extraHeaders.length > 0 ? [...request.headers, ...route.extraHeaders] : request.headers,
+          // undici's type leaves out the iterables it takes.
+          body: exchange.body() as Dispatcher.DispatchOptions['body'],
+          headersTimeout: 0,
+          bodyTimeout: 0,
+          // undici would close the connection after each HEAD.
+          ...(request.method === 'HEAD' ? { reset: false } : {}),
+        },
+        exchange,
+      );
+    } catch (error) {
+      exchange.cancel(transportError(error, request.origin));
+    }
+    return exchange.response;
+  }
+
+  /** Ends all that is running and closes every connection. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const exchange of [...this.#running]) exchange.cancel(abortedError());
+    clearInterval(this.#watch);
+    await Promise.all([...this.#routes.values()].map((route) => route.dispatcher.destroy()));
+    this.#routes.clear();
+  }
+
+  readonly #onFinished = (exchange: Exchange): void => {
+    this.#running.delete(exchange);
+    this.#silence.delete(exchange);
+    if (this.#running.size > 0) return;
+    clearInterval(this.#watch);
+    this.#watch = undefined;
+  };
+
+  readonly #endSilentOnes = (): void => {
+    const now = performance.now();
+    for (const exchange of this.#running) {
+      const silenceMs = this.#silence.get(exchange) ?? this.#silenceMs;
+      if (!exchange.isSilent(now, silenceMs)) continue;
+      exchange.cancel(
+        new CloudSyncError(
+          'TIMEOUT',
+          `Nothing was heard from the server for ${Math.round(silenceMs / 1000)} s`,
+          {
+            advice: 'The network or the server stalls; the transfer is tried again.',
+          },
+        ),
+      );
+    }
+  };
+
+  #routeTo(origin: string): Route {
+    let route = this.#routes.get(origin);
+    if (route === undefined) {
+      route = this.#makeRoute(new URL(origin));
+      this.#routes.set(origin, route);
+    }
+    return route;
+  }
+
+  #makeRoute(origin: URL): Route {
+    const proxy = proxyFor(origin, this.options.environment);
+    const connections = this.options.maxConnections ?? 64;
+    const tls = this.options.caCertificate ? { secureContext: this.#trust(this.options.caCertificate) } : {};
+    const connect = { timeout: CONNECT_TIMEOUT_MS, lookup: lookupName, ...tls };
+    const settings = { connections, pipelining: 1, headersTimeout: 0, bodyTimeout: 0, connect };
+    if (proxy === undefined) {
+      return { dispatcher: new Pool(origin.origin, settings), pathPrefix: '', extraHeaders: [] };
+    }
+    if (origin.protocol === 'http:' && proxy.protocol === 'http:') {
+      const headers = ['host', origin.host];
+      if (proxy.username !== '') headers.push('proxy-authorization', basicAuthorization(proxy));
+      return {
+        dispatcher: new Pool(proxy.origin, settings),
+        pathPrefix: origin.origin,
+        extraHeaders: headers,
+      };
+    }
+    const dispatcher = new ProxyAgent({
+      ...settings,
+      uri: proxy.href,
+      requestTls: connect,
+      proxyTls: connect,
+    });
+    return { dispatcher, pathPrefix: '', extraHeaders: [] };
+  }
+
+  /** Made once: a list of authorities is costly to parse for each connection. */
+  #trust(caCertificate: string): SecureContext {
+    if (this.#secureContext === undefined) {
+      const known = typeof getCACertificates === 'function' ? getCACertificates('default') : rootCertificates;
+      try {
+        this.#secureContext = createSecureContext({ ca: [...known, caCertificate] });
+      } catch (error) {
+        throw new CloudSyncError(
+          'INVALID_INPUT',
+          'The certificate of the private authority is not valid PEM',
+          {
+            field: 'caCertificate',
+            cause: error,
+            advice: 'Paste it whole, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----.',
+          },
+        );
+      }
+    }
+    return this.#secureContext;
+  }
+}
+
+function basicAuthorization(url: URL): string {
+  const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  return `Basic ${Buffer.from(pair).toString('base64')}`;
+}
+
+/** Names under `.localhost` are this machine (RFC 6761, 6.3); not every resolver knows. */
+const lookupName: LookupFunction = (hostname, options, callback) => {
+  if (hostname.endsWith('.localhost')) lookup('localhost', options, callback);
+  else lookup(hostname, options, callback);
+};

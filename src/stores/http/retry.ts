@@ -1,0 +1,80 @@
+/** Asking again: when, how often, and how long to wait in between. */
+
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  abortedError,
+  asCloudSyncError,
+  type CloudSyncError,
+  hasCode,
+  throwIfAborted,
+} from '../../errors.js';
+
+export interface RetryPolicy {
+  /** How often a request is sent at most, the first time included. */
+  attempts: number;
+  /** Wait before the second attempt, doubled each time. ms. */
+  baseDelayMs: number;
+  maxDelayMs: number;
+  /** A provider that asks for a longer wait than this gets no further request. ms. */
+  maxRetryAfterMs: number;
+}
+
+export const DEFAULT_RETRY_POLICY: RetryPolicy = {
+  attempts: 8,
+  baseDelayMs: 200,
+  maxDelayMs: 20_000,
+  maxRetryAfterMs: 300_000,
+};
+
+/**
+ * Calls `attempt` until it succeeds, fails with an error that isn't `retryable`, or has been called as often as the
+ * policy says. Waits grow exponentially, half of each at random so that many clients don't come back together, and are
+ * never shorter than what the provider asks for.
+ *
+ * @param attempt Gets the number of the attempt, from 1.
+ */
+export async function withRetries<T>(
+  attempt: (number: number) => Promise<T>,
+  policy: RetryPolicy,
+  options: { signal?: AbortSignal; onRetry?: (error: CloudSyncError, attempt: number) => void } = {},
+): Promise<T> {
+  for (let number = 1; ; number += 1) {
+    throwIfAborted(options.signal);
+    try {
+      return await attempt(number);
+    } catch (thrown) {
+      const error = asCloudSyncError(thrown);
+      const asked = error.retryAfterMs ?? 0;
+      if (!error.retryable || number >= policy.attempts || asked > policy.maxRetryAfterMs) throw error;
+      options.onRetry?.(error, number);
+      await pause(Math.max(asked, backOff(error, number, policy)), options.signal);
+    }
+  }
+}
+
+/** Waits `milliseconds`; ABORTED as soon as `signal` fires. */
+export async function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  try {
+    await delay(milliseconds, undefined, signal === undefined ? {} : { signal });
+  } catch {
+    throw abortedError();
+  }
+}
+
+function backOff(error: CloudSyncError, attempt: number, policy: RetryPolicy): number {
+  const base = hasCode(error, 'RATE_LIMITED') ? policy.baseDelayMs * 2 : policy.baseDelayMs;
+  const ceiling = Math.min(policy.maxDelayMs, base * 2 ** (attempt - 1));
+  return ceiling / 2 + (Math.random() * ceiling) / 2;
+}
+
+/**
+ * The wait a `Retry-After` header asks for, in ms: seconds or an HTTP date (RFC 9110, 10.2.3).
+ *
+ * @param now ms since the epoch by the server's clock.
+ */
+export function parseRetryAfter(value: string | undefined, now: number): number | undefined {
+  if (value === undefined) return undefined;
+  if (/^\s*\d+(\.\d+)?\s*$/.test(value)) return Number(value) * 1000;
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}

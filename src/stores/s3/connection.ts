@@ -1,0 +1,320 @@
+/**
+ * Sends signed requests to an S3 service: finds each bucket's region, keeps the server's time, tries again what can be
+ * tried again, and turns every error into one of ours. Used by everything else in this folder.
+ */
+
+import { CloudSyncError } from '../../errors.js';
+import { HttpClient, type HttpResponse, type RetryPolicy, withRetries } from '../http.js';
+import type { AccountContext } from '../store.js';
+import { type ErrorSubject, readErrorAnswer, type S3ErrorAnswer, translateAnswer } from './errors.js';
+import type { S3Endpoint } from './identity.js';
+import {
+  EMPTY_PAYLOAD_HASH,
+  encodeKey,
+  Signer,
+  type SigningCredentials,
+  UNSIGNED_PAYLOAD,
+} from './signature.js';
+import { rootName } from './xml.js';
+
+export type RequestKind = 'LIST' | 'HEAD' | 'GET' | 'PUT' | 'POST' | 'DELETE' | 'COPY';
+
+/** A body with the hashes the server checks it by. */
+export interface RequestBody {
+  size: number;
+  /** All of it, or what reads it from the start for each attempt. */
+  source: Uint8Array | (() => AsyncIterable<Uint8Array>);
+  /** Base64, sent as Content-MD5. */
+  md5: string;
+  /** Hex; needed where {@link S3Connection.signsPayload}. */
+  sha256?: string;
+}
+
+export interface S3Request {
+  kind: RequestKind;
+  method: string;
+  /** For errors: what is tried, as in `The access key may not ...`. */
+  action: string;
+  bucket?: string;
+  key?: string;
+  /** Encoded and sorted, without `?`. */
+  query?: string;
+  /** Names in lower case. */
+  headers?: Record<string, string>;
+  body?: RequestBody;
+  /** Statuses besides 2xx that are answers and no errors. */
+  accepts?: readonly number[];
+  /** Read the body of a success as it comes. */
+  stream?: boolean;
+  /** The body of a 200 may be an error (CopyObject, CompleteMultipartUpload, DeleteObjects). */
+  mayFailInside?: boolean;
+  /** Attempts at most, if fewer than usual. */
+  attempts?: number;
+  silenceMs?: number;
+  signal?: AbortSignal;
+  /** Filled in: how often the request was sent. */
+  sent?: number;
+}
+
+export interface ConnectionOptions {
+  endpoint: S3Endpoint;
+  credentials: SigningCredentials;
+  caCertificate?: string;
+  context: AccountContext;
+  retryPolicy: RetryPolicy;
+  silenceMs?: number;
+}
+
+/** Where servers outside Amazon answer whatever the region is called. */
+const DEFAULT_REGION = 'us-east-1';
+/** Up to here a body's SHA-256 is signed in any case; above it, TLS and Content-MD5 protect it on https. */
+const SIGNED_BODY_LIMIT = 256 * 1024;
+
+export class S3Connection {
+  readonly endpoint: S3Endpoint;
+  readonly #http: HttpClient;
+  readonly #signer: Signer;
+  readonly #secrets: readonly string[];
+  /** Region by bucket, '' for requests without a bucket. */
+  readonly #regions = new Map<string, string>();
+  readonly #regionSearches = new Map<string, Promise<string>>();
+  /** Server's time minus ours, ms; undefined before the first answer. */
+  #clockOffset: number | undefined;
+
+  constructor(private readonly options: ConnectionOptions) {
+    this.endpoint = options.endpoint;
+    this.#signer = new Signer(options.credentials);
+    const { accessKeyId, secretAccessKey, sessionToken = '' } = options.credentials;
+    this.#secrets = [secretAccessKey, sessionToken, accessKeyId];
+    this.#http = new HttpClient({
+      ...(options.caCertificate === undefined ? {} : { caCertificate: options.caCertificate }),
+      ...(options.context.maxConnections === undefined
+        ? {}
+        : { maxConnections: options.context.maxConnections }),
+      ...(options.silenceMs === undefined ? {} : { silenceMs: options.silenceMs }),
+    });
+  }
+
+  /** Bodies have to come with their SHA-256: without TLS nothing else binds them to the signature. */
+  get signsPayload(): boolean {
+    return this.endpoint.protocol === 'http:';
+  }
+
+  /** ms since the epoch, by the server's clock as far as it is known. */
+  now(): number {
+    return Date.now() + (this.#clockOffset ?? 0);
+  }
+
+  close(): Promise<void> {
+    return this.#http.close();
+  }
+
+  /** Sends `request` until it succeeds or can't; the error is translated. */
+  async send(request: S3Request): Promise<HttpResponse> {
+    const { retryPolicy, context } = this.options;
+    const policy =
+      request.attempts === undefined
+        ? retryPolicy
+        : { ...retryPolicy, attempts: Math.min(request.attempts, retryPolicy.attempts) };
+    return await withRetries(() => this.#sendCorrecting(request), policy, {
+      ...(request.signal === undefined ? {} : { signal: request.signal }),
+      ...(context.onRetry === undefined ? {} : { onRetry: context.onRetry }),
+    });
+  }
+
+  /** The region of `bucket`: as configured, as found before, or asked now. */
+  async regionOf(bucket: string, signal?: AbortSignal): Promise<string> {
+    const known = this.endpoint.region ?? this.#regions.get(bucket);
+    if (known !== undefined) return known;
+    if (!this.endpoint.isAmazon || bucket === '') return DEFAULT_REGION;
+    let search = this.#regionSearches.get(bucket);
+    if (search === undefined) {
+      search = this.#askRegion(bucket, signal).finally(() => this.#regionSearches.delete(bucket));
+      this.#regionSearches.set(bucket, search);
+    }
+    return await search;
+  }
+
+  /** One attempt, repeated at once where the answer says what was wrong: the time or the region. */
+  async #sendCorrecting(request: S3Request): Promise<HttpResponse> {
+    let clockCorrected = false;
+    let regionCorrected = false;
+    for (;;) {
+      const region = await this.regionOf(request.bucket ?? '', request.signal);
+      const response = await this.#sendOnce(request, region);
+      const failed = this.#errorIn(request, response);
+      if (failed === undefined) return response;
+      if (failed.code === 'RequestTimeTooSkewed' || failed.code === 'RequestExpired') {
+        const offset = this.#clockOffset ?? 0;
+        if (!clockCorrected && this.#readClock(response.headers)) {
+          clockCorrected = true;
+          continue;
+        }
+        throw this.#clockError(failed, offset, this.#subjectOf(request, region));
+      }
+      if (!regionCorrected && this.#learnRegion(request.bucket ?? '', region, failed)) {
+        regionCorrected = true;
+        continue;
+      }
+      throw translateAnswer(failed, this.#subjectOf(request, region));
+    }
+  }
+
+  async #sendOnce(request: S3Request, region: string): Promise<HttpResponse> {
+    const { origin, host, path } = this.#addressOf(request, region);
+    const query = request.query ?? '';
+    const { body } = request;
+    const headers: Record<string, string> = { ...request.headers };
+    let payloadHash = EMPTY_PAYLOAD_HASH;
+    if (body !== undefined) {
+      headers['content-md5'] = body.md5;
+      payloadHash = body.sha256 ?? UNSIGNED_PAYLOAD;
+    }
+    const signed = this.#signer.sign(
+      { method: request.method, path, query, host, headers, payloadHash },
+      region,
+      this.now(),
+    );
+    signed.push('accept-encoding', 'identity', 'user-agent', USER_AGENT);
+    if (body !== undefined && typeof body.source === 'function')
+      signed.push('content-length', String(body.size));
+    else if (body !== undefined && body.size > LARGE_BODY) signed.push('content-length', String(body.size));
+    this.options.context.onRequest?.(request.kind);
+    request.sent = (request.sent ?? 0) + 1;
+    const response = await this.#http.send({
+      method: request.method,
+      origin,
+      path: query === '' ? path : `${path}?${query}`,
+      headers: signed,
+      ...(body === undefined || body.size === 0 ? {} : { body: body.source }),
+      ...(request.stream === undefined ? {} : { stream: request.stream }),
+      ...(request.silenceMs === undefined ? {} : { silenceMs: request.silenceMs }),
+      ...(request.signal === undefined ? {} : { signal: request.signal }),
+    });
+    if (this.#clockOffset === undefined) this.#readClock(response.headers);
+    return response;
+  }
+
+  #addressOf(request: S3Request, region: string): { origin: string; host: string; path: string } {
+    const { endpoint } = this;
+    const { bucket = '' } = request;
+    let key: string;
+    try {
+      key = request.key === undefined ? '' : encodeKey(request.key);
+    } catch (error) {
+      throw new CloudSyncError('INVALID_NAME', `"${request.key}" is not well-formed Unicode`, {
+        cause: error,
+      });
+    }
+    const service = endpoint.host ?? `s3.${region}.${endpoint.amazonDomain}`;
+    // A wildcard certificate covers one label only.
+    const inPath = endpoint.pathStyle || (endpoint.protocol === 'https:' && bucket.includes('.'));
+    const host = bucket === '' || inPath ? service : `${bucket}.${service}`;
+    const place = bucket !== '' && inPath ? `/${encodeKey(bucket)}` : '';
+    const path = `${endpoint.basePath}${place}${request.key === undefined ? '' : `/${key}`}` || '/';
+    return { origin: `${endpoint.protocol}//${host}`, host, path };
+  }
+
+  #errorIn(request: S3Request, response: HttpResponse): S3ErrorAnswer | undefined {
+    const { status, headers } = response;
+    if (request.accepts?.includes(status)) return undefined;
+    if (status >= 200 && status < 300) {
+      if (request.mayFailInside !== true) return undefined;
+      const text = response.bytes.toString();
+      if (rootName(text) !== 'Error') return undefined;
+      // What fails after the status line went out is the server's failure, whatever the code.
+      return readErrorAnswer(500, headers, text);
+    }
+    return readErrorAnswer(status, headers, response.bytes.toString());
+  }
+
+  /** Takes over the server's clock; false where the answer doesn't tell the time. */
+  #readClock(headers: Record<string, string>): boolean {
+    const time = Date.parse(headers.date ?? '');
+    if (Number.isNaN(time)) return false;
+    const offset = time - Date.now();
+    // The header has whole seconds: a smaller difference says nothing.
+    this.#clockOffset = Math.abs(offset) < 1500 ? 0 : offset;
+    return true;
+  }
+
+  #clockError(answer: S3ErrorAnswer, offset: number, subject: ErrorSubject): CloudSyncError {
+    const base = translateAnswer(answer, subject);
+    const serverTime = Date.parse(answer.headers.date ?? '');
+    const minutes = Math.round(
+      ((Number.isNaN(serverTime) ? Date.now() + offset : serverTime) - Date.now()) / 60_000,
+    );
+    const side = minutes > 0 ? 'behind' : 'ahead of';
+    const text =
+      minutes === 0
+        ? base.message
+        : `This machine's clock is ${Math.abs(minutes)} minutes ${side} the server's`;
+    return new CloudSyncError('CLOCK_SKEW', text, {
+      advice: base.advice!,
+      httpStatus: answer.status,
+      cause: base.cause,
+    });
+  }
+
+  /** Remembers the region an error names; true where it is news and no region was configured. */
+  #learnRegion(bucket: string, used: string, answer: S3ErrorAnswer): boolean {
+    const { region } = answer;
+    if (region === undefined || region === used || this.endpoint.region !== undefined) return false;
+    const about =
+      answer.status === 301 || answer.status === 307 || answer.status === 400 || answer.status === 403;
+    if (!about) return false;
+    this.#regions.set(bucket, region);
+    return true;
+  }
+
+  /** Amazon names a bucket's region in the headers of any answer about it, refusals included. */
+  async #askRegion(bucket: string, signal?: AbortSignal): Promise<string> {
+    const response = await withRetries(
+      async () => {
+        const answer = await this.#sendOnce(
+          {
+            kind: 'HEAD',
+            method: 'HEAD',
+            action: 'ask for the region of the bucket',
+            bucket,
+            ...(signal === undefined ? {} : { signal }),
+          },
+          DEFAULT_REGION,
+        );
+        if (answer.status >= 500) {
+          const subject = this.#subjectOf(
+            { kind: 'HEAD', method: 'HEAD', action: 'ask for the region', bucket },
+            DEFAULT_REGION,
+          );
+          throw translateAnswer(readErrorAnswer(answer.status, answer.headers, ''), subject);
+        }
+        return answer;
+      },
+      this.options.retryPolicy,
+      signal === undefined ? {} : { signal },
+    );
+    const region = response.headers['x-amz-bucket-region'] ?? DEFAULT_REGION;
+    this.#regions.set(bucket, region);
+    return region;
+  }
+
+  #subjectOf(request: S3Request, region: string): ErrorSubject {
+    return {
+      action: request.action,
+      region,
+      secrets: this.#secrets,
+      now: this.now(),
+      ...(request.bucket === undefined ? {} : { bucket: request.bucket }),
+      ...(request.key === undefined ? {} : { key: request.key }),
+    };
+  }
+
+  /** Whether a body of `size` bytes has to come with its SHA-256. */
+  wantsSha256(size: number): boolean {
+    return this.signsPayload || size <= SIGNED_BODY_LIMIT;
+  }
+}
+
+const USER_AGENT = 'node-red-cloud-sync';
+/** Buffers above this go out in steps, and then undici has to be told the length. */
+const LARGE_BODY = 256 * 1024;
