@@ -92,6 +92,11 @@ export interface RunRequest {
   /** The node that runs: a cloud-sync, cloud-restore or cloud-verify. One run at a time for each. */
   nodeId: string;
   operation: Operation;
+  /**
+   * `configurationHash` of what the node would run without this message's overrides, so that the run is known again
+   * after a deploy; default: that of this request.
+   */
+  configurationHash?: string;
   task: TaskSettings;
   restore?: RestoreSettings;
   verify?: VerifySettings;

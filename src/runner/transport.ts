@@ -1,0 +1,39 @@
+/**
+ * The messages between Node-RED's process and a child process, both ways, in one place. They go over the channel of
+ * `child_process.fork` with `serialization: 'advanced'` (structured clone), so secrets never stand in arguments or
+ * environment variables.
+ */
+
+import type { Phase } from '../engine/report.js';
+import type { Answer, Question } from './ask.js';
+import type { Claim } from './claims.js';
+import type { ExecutionProgress, ExecutionResult } from './execute.js';
+import type { LogLimits } from './run-log.js';
+import type { RunRequest } from './task.js';
+
+/** What the parent says. */
+export type ToChild =
+  /** Prepare this run: resolve what it occupies, answer with `claims` and wait for `go`. */
+  | { type: 'run'; request: RunRequest; logLimits: LogLimits }
+  /** What the run occupies is its own now: begin. */
+  | { type: 'go' }
+  /** Clean up and end soon, as `aborted`. */
+  | { type: 'abort' }
+  | { type: 'ask'; id: number; question: Question };
+
+/** What the child says. */
+export type FromChild =
+  /** Its event loop turns. Sent every {@link ALIVE_INTERVAL_MS}. */
+  | { type: 'alive' }
+  | { type: 'claims'; claims: Claim[] }
+  | { type: 'phase'; phase: Phase }
+  /** Only when something changed, at most every {@link PROGRESS_INTERVAL_MS}. */
+  | { type: 'progress'; progress: ExecutionProgress }
+  /** The last message of a run. */
+  | { type: 'result'; result: ExecutionResult }
+  | { type: 'answer'; id: number; answer: Answer };
+
+/** ms. Output 3 speaks at most twice a second. */
+export const PROGRESS_INTERVAL_MS = 500;
+/** ms between two signs of life. */
+export const ALIVE_INTERVAL_MS = 2000;
