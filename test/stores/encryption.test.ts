@@ -283,7 +283,7 @@ describe('Encrypted content', () => {
         yield patternBytes(offset + length > 150_000 ? `v${version}` : 'v', length, offset);
       },
     };
-    const encrypted = encryptedContent(cipher, changing, newNonce());
+    const encrypted = encryptedContent(cipher, changing, newNonce(), new Map());
     await readAll(encrypted.read());
     await readAll(encrypted.read(10));
     version = 2;

@@ -1,6 +1,6 @@
 /** Decrypting contents: whole, in ranges, or as they come. */
 
-import { CloudSyncError } from '../../errors.js';
+import { CloudSyncError, throwIfAborted } from '../../errors.js';
 import type { OpenedObject } from '../store.js';
 import type { Cipher } from './cipher.js';
 import {
@@ -19,7 +19,7 @@ import { TAG_SIZE } from './secretbox.js';
 /** Blocks handed out at once: fewer steps for the reader, 256 KiB of memory. */
 const BLOCKS_PER_CHUNK = 4;
 
-/** What the boxes of a file are opened with, from the file's header. */
+/** The nonce in the header of the file that `source` begins. Throws CHECKSUM_MISMATCH where it is no encrypted file. */
 export async function readHeader(source: AsyncIterable<Uint8Array>, path?: string): Promise<Buffer> {
   const parts = new ByteQueue(source);
   try {
@@ -39,57 +39,79 @@ export async function* decryptedContent(
   cipher: Cipher,
   source: AsyncIterable<Uint8Array>,
   path?: string,
+  onNonce?: (nonce: Buffer) => void,
 ): AsyncGenerator<Uint8Array> {
   const queue = new ByteQueue(source);
   try {
     const nonce = await takeHeader(queue, path);
+    onNonce?.(nonce);
     yield* openBoxes(cipher, queue, nonce, 0, path);
   } finally {
     await queue.close();
   }
 }
 
-/**
- * The bytes `range` of the content of an opened encrypted file, reading only the boxes that hold them.
- * Errors as {@link decryptedContent}.
- *
- * @param nonce the file's nonce, asked only where the range begins behind the first block
- */
-export async function* decryptedRange(
-  cipher: Cipher,
-  opened: OpenedObject,
-  range: ByteRange,
-  nonce: () => Promise<Buffer>,
-  signal?: AbortSignal,
-): AsyncGenerator<Uint8Array> {
-  const path = opened.object.key;
-  const contentSize = decryptedSize(opened.object.size);
-  if (!(range.offset >= 0 && range.length >= 0 && range.offset + range.length <= contentSize)) {
-    throw new CloudSyncError(
-      'INTERNAL',
-      `Bytes ${range.offset} to ${range.offset + range.length} lie outside ${contentSize}`,
-    );
+/** An opened encrypted file, read through its boxes. */
+export class DecryptedReader {
+  /** Bytes of content. */
+  readonly size: number;
+  private known?: Buffer;
+
+  /** Throws CHECKSUM_MISMATCH where no encrypted file has the size of this one. */
+  constructor(
+    private readonly cipher: Cipher,
+    private readonly stored: OpenedObject,
+  ) {
+    this.size = decryptedSize(stored.object.size);
   }
-  if (range.length === 0) {
-    // Still proves that the file is what it should be: an empty one has nothing else that could.
-    if (contentSize === 0) await readHeader(opened.read(0, HEADER_SIZE, signal), path);
-    return;
+
+  /** What the file was encrypted under. */
+  async nonce(signal?: AbortSignal): Promise<Buffer> {
+    this.known ??= await readHeader(this.stored.read(0, HEADER_SIZE, signal), this.stored.object.key);
+    return this.known;
   }
-  const boxes = boxesOfRange(range, contentSize);
-  const first = Math.floor(range.offset / BLOCK_DATA_SIZE);
-  const blocks =
-    first === 0
-      ? decryptedContent(cipher, opened.read(0, boxes.offset + boxes.length, signal), path)
-      : openStretch(cipher, opened.read(boxes.offset, boxes.length, signal), await nonce(), first, path);
-  let skip = range.offset - first * BLOCK_DATA_SIZE;
-  let left = range.length;
-  for await (const chunk of blocks) {
-    const wanted = chunk.subarray(skip, skip + left);
-    skip = 0;
-    left -= wanted.length;
-    yield wanted;
+
+  /** `length` bytes of the content from `offset`, from the boxes that hold them alone. Errors as {@link decryptedContent}. */
+  async *read(
+    offset = 0,
+    length = this.size - offset,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    if (!(offset >= 0 && length >= 0 && offset + length <= this.size)) {
+      const message = `Bytes ${offset} to ${offset + length} lie outside a content of ${this.size}`;
+      throw new CloudSyncError('INTERNAL', message);
+    }
+    if (length === 0) {
+      // An empty file has nothing but its header to prove what it is.
+      if (this.size === 0) await this.nonce(signal);
+      return;
+    }
+    const first = Math.floor(offset / BLOCK_DATA_SIZE);
+    let skip = offset - first * BLOCK_DATA_SIZE;
+    let left = length;
+    for await (const chunk of this.blocks(first, { offset, length }, signal)) {
+      throwIfAborted(signal);
+      const wanted = chunk.subarray(skip, skip + left);
+      skip = 0;
+      left -= wanted.length;
+      yield wanted;
+    }
+    if (left > 0) throw damaged(this.stored.object.key, 'it ends too early');
   }
-  if (left > 0) throw damaged(path, 'ends too early');
+
+  private async *blocks(first: number, range: ByteRange, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+    const { offset, length } = boxesOfRange(range, this.size);
+    const path = this.stored.object.key;
+    if (first === 0) {
+      const source = this.stored.read(0, offset + length, signal);
+      yield* decryptedContent(this.cipher, source, path, (nonce) => {
+        this.known = nonce;
+      });
+    } else {
+      const nonce = await this.nonce(signal);
+      yield* openStretch(this.cipher, this.stored.read(offset, length, signal), nonce, first, path);
+    }
+  }
 }
 
 async function* openStretch(
@@ -129,7 +151,7 @@ async function* openBoxes(
     const box = await queue.take(BOX_SIZE);
     if (box.length === 0) break;
     const size = box.length - TAG_SIZE;
-    if (size <= 0) throw damaged(path, 'ends within a block');
+    if (size <= 0) throw damaged(path, 'it ends within a block');
     if (!cipher.open(chunk.subarray(filled, filled + size), box, nonce)) {
       throw block === 0 && !cipher.isConfirmed
         ? wrongPassword(path)
@@ -143,7 +165,7 @@ async function* openBoxes(
       filled = 0;
     }
     if (size < BLOCK_DATA_SIZE) {
-      if ((await queue.take(1)).length > 0) throw damaged(path, 'goes on behind its end');
+      if ((await queue.take(1)).length > 0) throw damaged(path, 'it goes on behind its end');
       break;
     }
   }
