@@ -1,0 +1,68 @@
+import { readContent, releaseContent } from './blobs.js';
+import type { Bucket, ObjectVersion } from './buckets.js';
+import type { ServerState } from './context.js';
+import { compareUtf8 } from './utf8-order.js';
+
+/** What is stored, seen and changed past the protocol: for oracles, and to do damage that no client could. */
+export class ObjectAccess {
+  constructor(private readonly state: ServerState) {}
+
+  bucket(name: string): Bucket {
+    const bucket = this.state.buckets.get(name);
+    if (bucket === undefined) throw new Error(`No bucket ${name}`);
+    return bucket;
+  }
+
+  /** Keys of all current objects, in UTF-8 byte order. */
+  keys(bucket: string): string[] {
+    const keys: string[] = [];
+    for (const { key, versions } of this.bucket(bucket).keys.values())
+      if (!versions[0]?.isDeleteMarker) keys.push(key);
+    return keys.sort(compareUtf8);
+  }
+
+  /** The current object; undefined where there is none. */
+  find(bucket: string, key: string): ObjectVersion | undefined {
+    const latest = this.bucket(bucket).latest(key);
+    return latest?.isDeleteMarker ? undefined : latest;
+  }
+
+  /** Every version and delete marker of a key, newest first. */
+  versions(bucket: string, key: string): readonly ObjectVersion[] {
+    return this.bucket(bucket).keys.get(key)?.versions ?? [];
+  }
+
+  /** All bytes of the current object, or of `version`. */
+  bytes(bucket: string, key: string, version = this.find(bucket, key)): Buffer {
+    if (version === undefined) throw new Error(`No object ${key}`);
+    return Buffer.concat([...readContent(version.content, 0, version.size)]);
+  }
+
+  /** Ids of the uploads that were begun and neither completed nor aborted. */
+  pendingUploads(bucket: string): { key: string; uploadId: string }[] {
+    return [...this.bucket(bucket).uploads.values()].map(({ key, id }) => ({ key, uploadId: id }));
+  }
+
+  /**
+   * Changes what is stored of the current object and nothing else: with `content`, ETag, checksum and times stay what
+   * they were, as on a disk that rots.
+   */
+  change(
+    bucket: string,
+    key: string,
+    changes: { content?: Buffer; storageClass?: string; lastModified?: number; etag?: string },
+  ): void {
+    const entry = this.bucket(bucket).keys.get(key);
+    const old = entry?.versions[0];
+    if (entry === undefined || old === undefined) throw new Error(`No object ${key}`);
+    const { content, ...rest } = changes;
+    const changed: ObjectVersion = { ...old, ...rest };
+    if (content !== undefined) {
+      const blob = this.state.blobs.store(content);
+      Object.assign(changed, { content: [{ blob, offset: 0, size: content.length }], size: content.length });
+      releaseContent(old.content);
+      this.bucket(bucket).usedBytes += content.length - old.size;
+    }
+    entry.versions[0] = changed;
+  }
+}
