@@ -1,8 +1,26 @@
 /** Carries one run out in the child process: opens the stores, puts their wrappers around them, calls the engine. */
 
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { compileFilter, type Filter } from '../engine/filter.js';
+import { type Location, prefixOfFolder, RESERVED_PREFIX } from '../engine/location.js';
 import type { Amount, EngineCounts, LogEntry, Phase, VerifyFindings } from '../engine/report.js';
-import { CloudSyncError, type ErrorRecord } from '../errors.js';
-import type { RunRequest } from './task.js';
+import { RunContext, type TransferSettings } from '../engine/run-context.js';
+import { StateIndex } from '../engine/state-index.js';
+import { runTransfer } from '../engine/sync.js';
+import { UploadJournal } from '../engine/upload-journal.js';
+import { runVerify } from '../engine/verify.js';
+import { asCloudSyncError, CloudSyncError, type ErrorRecord, hasCode } from '../errors.js';
+import { type Cipher, createCipher } from '../stores/encryption/cipher.js';
+import { encryptedNames } from '../stores/encryption/names.js';
+import { openLocalStore } from '../stores/local.js';
+import { type NameMapping, providerNames } from '../stores/names.js';
+import { providerById } from '../stores/registry.js';
+import type { Account, Store } from '../stores/store.js';
+import { checkPassword, encryptedStore } from '../stores/wrap/encrypted.js';
+import { effectiveRun } from './claims.js';
+import { safeFileName } from './file-names.js';
+import type { RunRequest, TaskSettings } from './task.js';
 
 /** What the surroundings of a run offer it. */
 export interface ExecutionHost {
@@ -33,6 +51,254 @@ export interface Execution {
   progress(): ExecutionProgress;
 }
 
-export function execute(_request: RunRequest, _host: ExecutionHost): Execution {
-  throw new CloudSyncError('INTERNAL', 'The engine is not there yet');
+/** Begins the run; everything that goes wrong stands in its result. */
+export function execute(request: RunRequest, host: ExecutionHost): Execution {
+  const running = new Running(request, host);
+  return { result: running.carryOut(), progress: () => running.progress() };
+}
+
+/** Names at the local side are the run's own paths: the local store writes them as the disk wants them. */
+const LOCAL_NAMES: NameMapping = { toStored: (name) => name, fromStored: (name) => name };
+
+class Running {
+  private phase: Phase = 'listing';
+  private context: RunContext | undefined;
+  private account: Account | undefined;
+  private readonly requests: Record<string, number> = {};
+  private readonly host: ExecutionHost;
+
+  constructor(
+    private readonly request: RunRequest,
+    host: ExecutionHost,
+  ) {
+    this.host = {
+      ...host,
+      phase: (phase) => {
+        this.phase = phase;
+        host.phase(phase);
+      },
+    };
+  }
+
+  progress(): ExecutionProgress {
+    const nothing = { done: 0, total: 0 };
+    const { files = nothing, bytes = nothing } = this.context ?? {};
+    return { phase: this.phase, files: { ...files }, bytes: { ...bytes } };
+  }
+
+  async carryOut(): Promise<ExecutionResult> {
+    try {
+      const context = await this.open();
+      this.context = context;
+      const { verify } = this.request;
+      if (verify === undefined) await runTransfer(context);
+      const findings = verify === undefined ? undefined : await runVerify(context, verify);
+      return this.resultOf(context, findings);
+    } catch (error) {
+      return this.failure(error);
+    } finally {
+      await this.account?.close().catch(() => {});
+    }
+  }
+
+  private async open(): Promise<RunContext> {
+    const { request, host } = this;
+    const { task } = request;
+    const effective = effectiveRun(request);
+    const filter = filterOf(request);
+    const cipher = await cipherOf(task);
+    this.account = await this.openAccount();
+    const bare = this.account.openStore(task.bucket);
+    const local: Location = {
+      store: openLocalStore(effective.path, { followSymlinks: task.followSymlinks }),
+      prefix: '',
+      names: LOCAL_NAMES,
+    };
+    const remote = remoteLocation(bare, cipher, task.folder);
+    checkAsOf(request, bare);
+    if (cipher !== undefined) await checkPassword(bare, remote.prefix, cipher);
+    const settings = this.settings(filter, remote);
+    const state = join(request.dataFolder, 'state', safeFileName(request.nodeId));
+    const keepsState = request.operation === 'sync';
+    const index = keepsState
+      ? new StateIndex(state, this.binding(effective.path, bare, cipher, settings))
+      : undefined;
+    const journal =
+      keepsState && !settings.dryRun ? new UploadJournal(join(state, 'uploads.jsonl')) : undefined;
+    return new RunContext(local, remote, settings, host, index, journal);
+  }
+
+  private async openAccount(): Promise<Account> {
+    const { credential, storageClass, serverSideEncryption, chunkSize, deleteVersions } = this.request.task;
+    const open = await providerById(credential.provider).load();
+    return open(credential.config, credential.secrets, {
+      onRequest: (kind) => {
+        this.requests[kind] = (this.requests[kind] ?? 0) + 1;
+      },
+      onRetry: (error, attempt) => {
+        this.context?.gate.slowDown();
+        this.host.log({
+          time: Date.now(),
+          level: 'warning',
+          event: 'retry',
+          path: error.path,
+          message: `${error.message} (attempt ${attempt})`,
+        });
+      },
+      options: {
+        storageClass: storageClass === '' ? undefined : storageClass,
+        serverSideEncryption: serverSideEncryption === '' ? undefined : serverSideEncryption,
+        chunkSize: chunkSize ?? undefined,
+        deleteVersions,
+      },
+    });
+  }
+
+  private settings(filter: Filter, remote: Location): TransferSettings {
+    const { request } = this;
+    const { task, restore, runId, dataFolder } = request;
+    const { direction, transferMode, dryRun } = effectiveRun(request);
+    return {
+      direction,
+      transferMode,
+      dryRun,
+      checksum: task.checksum,
+      followSymlinks: task.followSymlinks,
+      createEmptySrcDirs: task.createEmptySrcDirs,
+      metadata: task.metadata,
+      transfers: task.transfers,
+      // A restore that deletes does what it was told to: its preview is the guard.
+      maxDelete: restore === undefined ? task.maxDelete : null,
+      filter,
+      namesEncrypted: task.encryption && task.filenameEncryption,
+      only: restore?.paths?.map((path) => path.replace(/^\/+|\/+$/g, '')),
+      asOf: restore?.asOf,
+      leaveOut: leaveOut(task, remote),
+      attributes: {
+        storageClass: task.storageClass === '' ? undefined : task.storageClass,
+        serverSideEncryption: task.serverSideEncryption === '' ? undefined : task.serverSideEncryption,
+      },
+      workFolder: join(dataFolder, 'work', safeFileName(runId)),
+    };
+  }
+
+  /** Everything an entry of the state index depends on. */
+  private binding(
+    path: string,
+    bare: Store,
+    cipher: Cipher | undefined,
+    settings: TransferSettings,
+  ): string[] {
+    const { task } = this.request;
+    return [
+      bare.identity,
+      prefixOfFolder(task.folder),
+      path,
+      deviceOf(path),
+      settings.direction,
+      cipher === undefined ? 'plain' : cipher.fingerprint,
+      String(task.followSymlinks),
+    ];
+  }
+
+  private resultOf(context: RunContext, verify: VerifyFindings | undefined): ExecutionResult {
+    const { problems, counts } = context;
+    const isAborted = this.host.signal.aborted;
+    return {
+      ...counts,
+      status: isAborted ? 'aborted' : problems.any ? 'failed' : 'success',
+      errors: problems.errors.map((record) => this.named(record)),
+      errorCount: problems.errorCount,
+      warnings: problems.warnings,
+      requests: this.requests,
+      verify,
+    };
+  }
+
+  private failure(thrown: unknown): ExecutionResult {
+    const error = asCloudSyncError(thrown);
+    const isAborted = hasCode(error, 'ABORTED') && this.host.signal.aborted;
+    return {
+      checked: 0,
+      transferred: { files: 0, bytes: 0 },
+      deleted: 0,
+      skipped: 0,
+      ...this.context?.counts,
+      status: isAborted ? 'aborted' : 'failed',
+      errors: isAborted ? [] : [this.named(error.toRecord())],
+      errorCount: isAborted ? 0 : 1,
+      warnings: this.context?.problems.warnings ?? [],
+      requests: this.requests,
+    };
+  }
+
+  /** A credential that fails names the node to fix. */
+  private named(record: ErrorRecord): ErrorRecord {
+    if (!CREDENTIAL_CODES.has(record.code)) return record;
+    const { id, name } = this.request.task.credential;
+    return { ...record, message: `${record.message} (credential "${name === '' ? id : name}")` };
+  }
+}
+
+const CREDENTIAL_CODES: ReadonlySet<string> = new Set([
+  'CREDENTIAL_MISSING',
+  'WRONG_KEY',
+  'WRONG_SECRET',
+  'CREDENTIAL_EXPIRED',
+]);
+
+async function cipherOf(task: TaskSettings): Promise<Cipher | undefined> {
+  if (!task.encryption) return undefined;
+  return createCipher({
+    password: task.encryptionPassword ?? '',
+    salt: task.encryptionSalt,
+    filenameEncryption: task.filenameEncryption,
+  });
+}
+
+function remoteLocation(bare: Store, cipher: Cipher | undefined, folder: string): Location {
+  const prefix = prefixOfFolder(folder);
+  const names = providerNames(bare.features.names);
+  if (cipher === undefined) return { store: bare, prefix, names };
+  return { store: encryptedStore(bare, cipher), prefix, names: encryptedNames(cipher, names) };
+}
+
+/** The task's filter, narrowed by the restore's. */
+function filterOf({ task, restore }: RunRequest): Filter {
+  const own = compileFilter(task);
+  if (restore === undefined || (restore.include.length === 0 && restore.exclude.length === 0)) return own;
+  const narrower = compileFilter(restore);
+  return {
+    includesFile: (path) => own.includesFile(path) && narrower.includesFile(path),
+    entersFolder: (folder) => own.entersFolder(folder) && narrower.entersFolder(folder),
+    decideFile: (path) => {
+      const decision = own.decideFile(path);
+      return decision.included ? narrower.decideFile(path) : decision;
+    },
+  };
+}
+
+/** Relative keys that are none of the task's: what this package keeps there, and the backup folder. */
+function leaveOut(task: TaskSettings, { prefix }: Location): string[] {
+  if (task.backupFolder === '') return [RESERVED_PREFIX];
+  const backup = prefixOfFolder(task.backupFolder);
+  const isInside = backup.startsWith(prefix) && backup.length > prefix.length;
+  return isInside ? [RESERVED_PREFIX, backup.slice(prefix.length)] : [RESERVED_PREFIX];
+}
+
+function checkAsOf({ restore }: RunRequest, store: Store): void {
+  if (restore?.asOf === undefined || store.features.versions) return;
+  throw new CloudSyncError('NOT_SUPPORTED', 'This provider keeps no versions, so there is no earlier state', {
+    field: 'asOf',
+    advice: 'Leave "as of" empty to restore what is there now.',
+  });
+}
+
+/** Another device under the same path is another disk: what was known of the files on it proves nothing. */
+function deviceOf(path: string): string {
+  try {
+    return String(statSync(path, { bigint: true }).dev);
+  } catch {
+    return '';
+  }
 }

@@ -1,0 +1,173 @@
+/** Trees of files, and runs of the engine on them. */
+
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { compileFilter } from '../../src/engine/filter.js';
+import type { Location } from '../../src/engine/location.js';
+import { RESERVED_PREFIX } from '../../src/engine/location.js';
+import type { LogEntry } from '../../src/engine/report.js';
+import { RunContext, type TransferSettings } from '../../src/engine/run-context.js';
+import { StateIndex } from '../../src/engine/state-index.js';
+import { runTransfer } from '../../src/engine/sync.js';
+import { UploadJournal } from '../../src/engine/upload-journal.js';
+import { contentOfBytes, readAll } from '../../src/stores/content.js';
+import { openLocalStore } from '../../src/stores/local.js';
+import { providerNames } from '../../src/stores/names.js';
+import type { Store } from '../../src/stores/store.js';
+
+/** Path to content. */
+export type Tree = Record<string, string>;
+
+export function temporaryFolder(): string {
+  return mkdtempSync(join(tmpdir(), 'cloud-sync-engine-'));
+}
+
+/** Writes the tree; files get a whole-second time in the past unless `time` (s since the epoch) says otherwise. */
+export function writeTree(root: string, tree: Tree, time = 1_600_000_000): void {
+  mkdirSync(root, { recursive: true });
+  for (const [path, content] of Object.entries(tree)) {
+    const file = join(root, path);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, content);
+    utimesSync(file, time, time);
+  }
+}
+
+/** All files below `root` with their content. */
+export function readTree(root: string): Tree {
+  const tree: Tree = {};
+  const walk = (folder: string) => {
+    for (const entry of readdirSync(join(root, folder), { withFileTypes: true })) {
+      const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
+      if (entry.isDirectory()) walk(path);
+      else tree[path] = readFileSync(join(root, path), 'utf8');
+    }
+  };
+  walk('');
+  return tree;
+}
+
+/** All folders below `root`. */
+export function readFolders(root: string): string[] {
+  return readdirSync(root, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
+    .sort();
+}
+
+export async function readStore(store: Store, prefix = ''): Promise<Tree> {
+  const tree: Tree = {};
+  for await (const page of store.list({ prefix })) {
+    for (const object of page) {
+      const opened = await store.open(object.key);
+      tree[object.key.slice(prefix.length)] = (await readAll(opened.read())).toString('utf8');
+      await opened.close();
+    }
+  }
+  return tree;
+}
+
+export async function putObject(
+  store: Store,
+  key: string,
+  content: string,
+  time = 1_600_000_000,
+): Promise<void> {
+  await store.write(key, contentOfBytes(Buffer.from(content)), {
+    modificationTime: BigInt(time) * 1_000_000_000n,
+  });
+}
+
+export interface Bench {
+  folder: string;
+  localRoot: string;
+  remote: Store;
+}
+
+export interface RunOptions extends Partial<TransferSettings> {
+  prefix?: string;
+  include?: string[];
+  exclude?: string[];
+  /** Default true. */
+  withIndex?: boolean;
+  signal?: AbortSignal;
+}
+
+/** One transfer run between a folder and a store; the index lives on between runs of one bench. */
+export async function runOnce(bench: Bench, options: RunOptions = {}) {
+  const { prefix = '', include = [], exclude = [], withIndex = true, signal, ...rest } = options;
+  const local: Location = {
+    store: openLocalStore(bench.localRoot),
+    prefix: '',
+    names: { toStored: (name) => name, fromStored: (name) => name },
+  };
+  const remote: Location = { store: bench.remote, prefix, names: providerNames(bench.remote.features.names) };
+  const settings: TransferSettings = {
+    direction: 'push',
+    transferMode: 'sync',
+    dryRun: false,
+    checksum: false,
+    followSymlinks: false,
+    createEmptySrcDirs: false,
+    metadata: false,
+    namesEncrypted: false,
+    transfers: null,
+    maxDelete: null,
+    filter: compileFilter({ include, exclude }),
+    leaveOut: [RESERVED_PREFIX],
+    attributes: {},
+    workFolder: join(bench.folder, 'work'),
+    ...rest,
+  };
+  const log: LogEntry[] = [];
+  const host = {
+    signal: signal ?? new AbortController().signal,
+    phase: () => {},
+    log: (entry: LogEntry) => {
+      log.push(entry);
+    },
+  };
+  const state = join(bench.folder, 'state');
+  const binding = [bench.remote.identity, prefix, settings.direction];
+  const index = withIndex ? new StateIndex(state, binding) : undefined;
+  const journal = settings.dryRun ? undefined : new UploadJournal(join(state, 'uploads.jsonl'));
+  const run = new RunContext(local, remote, settings, host, index, journal);
+  await runTransfer(run);
+  return {
+    ...run.counts,
+    errors: run.problems.errors,
+    warnings: run.problems.warnings,
+    codes: run.problems.errors.map((error) => error.code),
+    log,
+    files: run.files,
+    bytes: run.bytes,
+  };
+}
+
+/** Changes a file's content and puts its old times back. */
+export function editQuietly(file: string, content: string): void {
+  const before = lstatSync(file);
+  writeFileSync(file, content);
+  utimesSync(file, before.atimeMs / 1000, before.mtimeMs / 1000);
+}
+
+export function makeUnreadable(path: string): () => void {
+  const { mode } = lstatSync(path);
+  chmodSync(path, 0);
+  return () => chmodSync(path, mode);
+}
+
+export function removeFolder(folder: string): void {
+  rmSync(folder, { recursive: true, force: true });
+}
