@@ -10,6 +10,8 @@ import { encryptedNames } from './names.js';
 
 /** Objects read before a password is called wrong: one or two of them may be damaged or another program's. */
 const READ_AT_MOST = 3;
+/** Objects opened, other programs' included. */
+const OPENED_AT_MOST = 20;
 /** Entries looked at before it is said that nothing here can tell. */
 const LIST_AT_MOST = 3000;
 
@@ -30,22 +32,21 @@ export async function checkPassword(
 ): Promise<PasswordCheck> {
   const seen = new NamesSeen(store, prefix, cipher);
   let read = 0;
+  let opened = 0;
   let listed = 0;
   for await (const page of store.list({ prefix, signal })) {
     for (const entry of page) {
       throwIfAborted(signal);
       if (entry.kind !== 'file' || possibleDecryptedSize(entry.size) === undefined) continue;
       seen.add(entry);
-      if (
-        read < READ_AT_MOST &&
-        !cipher.isConfirmed &&
-        (await couldHaveOpened(store, entry, cipher, signal))
-      ) {
-        read++;
-      }
+      const isReadable =
+        entry.size > HEADER_SIZE && entry.archive !== 'frozen' && entry.archive !== 'thawing';
+      if (!isReadable || cipher.isConfirmed || read >= READ_AT_MOST || opened >= OPENED_AT_MOST) continue;
+      opened++;
+      if (await couldHaveOpened(store, entry, cipher, signal)) read++;
     }
     listed += page.length;
-    const isDecided = cipher.isConfirmed || read >= READ_AT_MOST;
+    const isDecided = cipher.isConfirmed || read >= READ_AT_MOST || opened >= OPENED_AT_MOST;
     if ((isDecided && seen.count > 0) || listed >= LIST_AT_MOST) break;
   }
   if (cipher.isConfirmed) {
@@ -67,7 +68,7 @@ export async function checkPassword(
 
 /**
  * Tries to open the first block of `entry`; the cipher remembers success. Whether the right password would have opened
- * it: false for what is empty, archived, gone or in another format.
+ * it: false for what is damaged, archived, gone or in another format.
  */
 async function couldHaveOpened(
   store: Store,
@@ -75,7 +76,6 @@ async function couldHaveOpened(
   cipher: Cipher,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
-  if (entry.size <= HEADER_SIZE || entry.archive === 'frozen' || entry.archive === 'thawing') return false;
   try {
     const firstRead = { offset: 0, length: Math.min(entry.size, HEADER_SIZE + BOX_SIZE) };
     const opened = await store.open(entry.key, { firstRead, signal });
