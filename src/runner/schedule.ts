@@ -135,14 +135,21 @@ export function missedRuns(
 /** Calls back whenever a schedule is due, until it is stopped. Keeps no process alive. */
 export class Schedule {
   private readonly cron: Cron;
+  private due: Date | null;
 
-  /** Throws INVALID_INPUT (field `schedule`). `onTick` is given the time that was due. */
+  /**
+   * Throws INVALID_INPUT (field `schedule`). `onTick` is given the time that was due; where the machine slept through
+   * several, it is called once on waking, for the first of them.
+   */
   constructor(text: string, onTick: (due: Date) => void, options: ScheduleOptions = {}) {
     validateSchedule(text);
     const parsed = parse(text, options);
-    this.cron = new Cron(parsed.pattern, { ...parsed.options, unref: true }, (cron: Cron) => {
-      onTick(cron.currentRun() ?? new Date());
+    this.cron = new Cron(parsed.pattern, { ...parsed.options, unref: true }, () => {
+      const due = this.due ?? new Date();
+      this.due = this.cron.nextRun();
+      onTick(due);
     });
+    this.due = this.cron.nextRun();
   }
 
   /** When it is due next; null once stopped. */
