@@ -1,0 +1,149 @@
+/**
+ * Folders held open, so that what is done in them happens in them: between a check and its use a folder could be
+ * replaced by a symbolic link that leads out of the root. On Linux a folder's descriptor is opened without reading it
+ * (O_PATH), its real path is asked of the kernel and compared, and files in it are reached as `/proc/self/fd/N/name`,
+ * which is what openat(2) does. Elsewhere the way is checked link by link and used by path.
+ */
+
+import fs from 'node:fs';
+import { CloudSyncError } from '../../errors.js';
+import { type DiskName, diskNamesOf, joinPath } from './file-names.js';
+import { fromSystemError, systemErrorName } from './system-errors.js';
+
+/** From fcntl.h; the same on x86, ARM, RISC-V and POWER, the platforms of Node.js on Linux. */
+const O_PATH = 0o10000000;
+const FOLDER_FLAGS = fs.constants.O_DIRECTORY | fs.constants.O_NOFOLLOW;
+
+/** Whether the kernel tells the path of a descriptor. */
+const canNameDescriptors = process.platform === 'linux' && fs.existsSync('/proc/self/fd');
+
+/** A folder below the root, held while something is done in it. */
+export class Folder {
+  readonly #fd: number;
+
+  constructor(
+    /** Its path, good for reading and for programs called; may lead elsewhere by the time it is used. */
+    readonly path: DiskName,
+    fd: number,
+  ) {
+    this.#fd = fd;
+  }
+
+  /** The path by which `name` in this very folder is reached. */
+  at(name: DiskName): DiskName {
+    return joinPath(this.#fd === -1 ? this.path : `/proc/self/fd/${this.#fd}`, name);
+  }
+
+  /** Makes names that were changed in it survive a power cut. */
+  sync(): void {
+    const fd = fs.openSync(this.#fd === -1 ? this.path : `/proc/self/fd/${this.#fd}/.`, 'r');
+    try {
+      fs.fsyncSync(fd);
+    } catch (error) {
+      // Some network file systems can't do it for folders.
+      if (!['EINVAL', 'ENOTSUP', 'EPERM'].includes(systemErrorName(error))) throw error;
+    } finally {
+      fs.closeSync(fd);
+    }
+  }
+
+  close(): void {
+    if (this.#fd !== -1) fs.closeSync(this.#fd);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** The root folder of a store. */
+export class Root {
+  constructor(
+    /** Absolute, without symbolic links. */
+    readonly path: string,
+  ) {}
+
+  pathOf(names: readonly DiskName[]): DiskName {
+    let path: DiskName = this.path;
+    for (const name of names) path = joinPath(path, name);
+    return path;
+  }
+
+  /**
+   * Opens the folder that a key lies in. Throws NOT_FOUND where it is missing and isn't to be made, OBSTRUCTED where a
+   * file or a symbolic link stands on the way.
+   */
+  openParent(key: string, create = false): { folder: Folder; name: DiskName } {
+    const names = diskNamesOf(key);
+    const name = names.pop();
+    if (name === undefined) throw new CloudSyncError('INVALID_NAME', 'The root itself is no file');
+    try {
+      return { folder: this.openFolder(names, create), name };
+    } catch (error) {
+      throw fromSystemError(error, key, create ? 'write' : 'reach');
+    }
+  }
+
+  /** Throws the operating system's errors and OBSTRUCTED. */
+  openFolder(names: readonly DiskName[], create = false): Folder {
+    const path = this.pathOf(names);
+    if (!create) return this.#open(path, names);
+    try {
+      return this.#open(path, names);
+    } catch (error) {
+      if (systemErrorName(error) !== 'ENOENT') throw error;
+    }
+    if (names.length === 0) {
+      fs.mkdirSync(path, { recursive: true });
+    } else {
+      using parent = this.openFolder(names.slice(0, -1), true);
+      makeFolder(parent.at(names.at(-1)!));
+    }
+    return this.#open(path, names);
+  }
+
+  #open(path: DiskName, names: readonly DiskName[]): Folder {
+    if (!canNameDescriptors) {
+      this.checkWay(names);
+      return new Folder(path, -1);
+    }
+    const fd = fs.openSync(path, FOLDER_FLAGS | O_PATH);
+    try {
+      if (!isDescriptorOf(fd, path)) this.checkWay(names);
+    } catch (error) {
+      fs.closeSync(fd);
+      throw error;
+    }
+    return new Folder(path, fd);
+  }
+
+  /** Throws OBSTRUCTED where a step on the way is no folder, ENOENT where it is missing. */
+  checkWay(names: readonly DiskName[]): void {
+    let path: DiskName = this.path;
+    for (const name of names) {
+      path = joinPath(path, name);
+      if (fs.lstatSync(path).isDirectory()) continue;
+      throw new CloudSyncError('OBSTRUCTED', `${path.toString()} is not a folder but stands on the way`, {
+        advice: 'Move or rename what stands in its place.',
+      });
+    }
+    if (names.length === 0) fs.lstatSync(path);
+  }
+}
+
+/** Whether the kernel says that `fd` is what lies at `path`, without any symbolic link. */
+export function isDescriptorOf(fd: number, path: DiskName): boolean {
+  if (!canNameDescriptors) return false;
+  const link = `/proc/self/fd/${fd}`;
+  if (typeof path === 'string') return fs.readlinkSync(link) === path;
+  return fs.readlinkSync(link, { encoding: 'buffer' }).equals(path);
+}
+
+function makeFolder(path: DiskName): void {
+  try {
+    fs.mkdirSync(path);
+  } catch (error) {
+    // Made by somebody else in between; whether it is a folder shows when it is opened.
+    if (systemErrorName(error) !== 'EEXIST') throw error;
+  }
+}

@@ -1,0 +1,160 @@
+/** Reading files, so that all that is read belongs to one state of one file. */
+
+import fs, { type BigIntStats } from 'node:fs';
+import { promisify } from 'node:util';
+import { CloudSyncError, throwIfAborted } from '../../errors.js';
+import type { OpenedObject, OpenOptions, StoredObject } from '../store.js';
+import { type DiskName, diskNamesOf } from './file-names.js';
+import { isDescriptorOf, type Root } from './folders.js';
+import { describedObjectOf, etagOf, specialFile, whatIs } from './stat.js';
+import { fromSystemError, systemErrorName } from './system-errors.js';
+
+const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = fs.constants;
+/** Up to here a file is read at once and synchronously, which is fastest for many small files. */
+const SMALL = 64 * 1024;
+const CHUNK_SIZE = 256 * 1024;
+
+const readAsync = promisify(fs.read) as (
+  fd: number,
+  buffer: Buffer,
+  offset: number,
+  length: number,
+  position: number,
+) => Promise<{ bytesRead: number }>;
+
+/** Opens a regular file; never one that is reached through a symbolic link below the root unless `follow`. */
+export function openFile(root: Root, key: string, options: OpenOptions, follow: boolean): OpenedObject {
+  throwIfAborted(options.signal);
+  const names = diskNamesOf(key);
+  const path = root.pathOf(names);
+  let fd = -1;
+  try {
+    // A look before opening: opening a device can do something to it.
+    requireFile(key, follow ? fs.statSync(path, { bigint: true }) : fs.lstatSync(path, { bigint: true }));
+    fd = fs.openSync(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | (follow ? 0 : O_NOFOLLOW));
+    if (!follow && !isDescriptorOf(fd, path)) root.checkWay(names.slice(0, -1));
+    const stats = fs.fstatSync(fd, { bigint: true });
+    requireFile(key, stats);
+    if (options.ifMatch !== undefined && options.ifMatch !== etagOf(stats)) throw changed(key);
+    return new OpenedFile(key, path, fd, stats, follow);
+  } catch (error) {
+    if (fd !== -1) fs.closeSync(fd);
+    if (systemErrorName(error) === 'ENOTDIR') {
+      throw new CloudSyncError('NOT_FOUND', `There is no ${JSON.stringify(key)}`, {
+        path: key,
+        cause: error,
+      });
+    }
+    throw fromSystemError(error, key, 'open');
+  }
+}
+
+class OpenedFile implements OpenedObject {
+  readonly object: StoredObject;
+  readonly #path: DiskName;
+  readonly #stats: BigIntStats;
+  readonly #follow: boolean;
+  #fd: number;
+  /** Reads under way: the descriptor is closed after the last, because its number may be another file's then. */
+  #reading = 0;
+  #closed = false;
+
+  constructor(key: string, path: DiskName, fd: number, stats: BigIntStats, follow: boolean) {
+    this.object = describedObjectOf(key, stats);
+    this.#path = path;
+    this.#fd = fd;
+    this.#stats = stats;
+    this.#follow = follow;
+  }
+
+  async *read(
+    offset = 0,
+    length = this.object.size - offset,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    if (!(offset >= 0 && length >= 0 && offset + length <= this.object.size)) {
+      throw new CloudSyncError('INTERNAL', `There are no ${length} bytes from ${offset}`, {
+        path: this.object.key,
+      });
+    }
+    const end = offset + length;
+    for (let position = offset; position < end; ) {
+      throwIfAborted(signal);
+      const wanted = Math.min(CHUNK_SIZE, end - position);
+      const buffer = Buffer.allocUnsafe(wanted);
+      const count = await this.#readInto(buffer, position, this.object.size <= SMALL);
+      if (count === 0) throw changed(this.object.key);
+      position += count;
+      yield count === wanted ? buffer : buffer.subarray(0, count);
+    }
+  }
+
+  async confirmUnchanged(): Promise<void> {
+    const { key } = this.object;
+    try {
+      const opened = fs.fstatSync(this.#usable(), { bigint: true });
+      const named = this.#follow
+        ? fs.statSync(this.#path, { bigint: true })
+        : fs.lstatSync(this.#path, { bigint: true });
+      if (!isSame(this.#stats, opened) || !isSame(this.#stats, named)) throw changed(key);
+    } catch (error) {
+      if (['ENOENT', 'ENOTDIR', 'ELOOP'].includes(systemErrorName(error))) throw changed(key);
+      throw fromSystemError(error, key, 'look again at');
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#closeIfIdle();
+  }
+
+  async #readInto(buffer: Buffer, position: number, synchronously: boolean): Promise<number> {
+    const fd = this.#usable();
+    this.#reading++;
+    try {
+      if (synchronously) return fs.readSync(fd, buffer, 0, buffer.length, position);
+      return (await readAsync(fd, buffer, 0, buffer.length, position)).bytesRead;
+    } catch (error) {
+      throw fromSystemError(error, this.object.key, 'read');
+    } finally {
+      this.#reading--;
+      this.#closeIfIdle();
+    }
+  }
+
+  #usable(): number {
+    if (this.#closed) {
+      throw new CloudSyncError('INTERNAL', 'The file is closed already', { path: this.object.key });
+    }
+    return this.#fd;
+  }
+
+  #closeIfIdle(): void {
+    if (!this.#closed || this.#reading > 0 || this.#fd === -1) return;
+    const fd = this.#fd;
+    this.#fd = -1;
+    fs.closeSync(fd);
+  }
+}
+
+function requireFile(key: string, stats: BigIntStats): void {
+  if (stats.isFile()) return;
+  if (stats.isDirectory()) {
+    throw new CloudSyncError('OBSTRUCTED', `${JSON.stringify(key)} is a folder`, { path: key });
+  }
+  throw specialFile(key, whatIs(stats));
+}
+
+function isSame(a: BigIntStats, b: BigIntStats): boolean {
+  return (
+    a.size === b.size &&
+    a.mtimeNs === b.mtimeNs &&
+    a.ctimeNs === b.ctimeNs &&
+    a.ino === b.ino &&
+    a.dev === b.dev
+  );
+}
+
+function changed(key: string): CloudSyncError {
+  return new CloudSyncError('CHANGED', `${JSON.stringify(key)} is another file than it was`, { path: key });
+}

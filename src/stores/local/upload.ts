@@ -1,0 +1,346 @@
+/**
+ * Uploads in parts to the local disk: big downloads that another process can take up. The parts are written where they
+ * belong in a temporary file beside the target; a second file records what has arrived, one line a part, written when
+ * the part is whole: number, size, MD5. A part counts as arrived only while its bytes have that MD5, so that neither a
+ * kill in the middle nor a power cut leaves a wrong part.
+ */
+
+import fs from 'node:fs';
+import { CloudSyncError, throwIfAborted } from '../../errors.js';
+import { algorithmsOf, Hasher, requireHashes } from '../hashing.js';
+import type {
+  ArrivedPart,
+  Content,
+  CreateUploadOptions,
+  Hashes,
+  ObjectAttributes,
+  StoredObject,
+  StoreFeatures,
+  Upload,
+  UploadState,
+  WriteOptions,
+} from '../store.js';
+import type { AttributeCopier } from './attribute-copier.js';
+import type { Folder, Root } from './folders.js';
+import { fromSystemError } from './system-errors.js';
+import { isUploadName, newUploadName, recordNameOf } from './temporary-names.js';
+import { commit, NEW_FILE, removeIfThere, writeContent } from './write.js';
+
+export const UPLOAD_LIMITS: StoreFeatures['upload'] = {
+  threshold: 64 * 1024 * 1024,
+  minPartSize: 64 * 1024,
+  maxPartSize: 1024 * 1024 * 1024,
+  maxParts: 100_000,
+  sequential: false,
+  maxParallelParts: 8,
+};
+const DEFAULT_PART_SIZE = 16 * 1024 * 1024;
+const CHUNK_SIZE = 256 * 1024;
+
+export function createUpload(
+  root: Root,
+  key: string,
+  size: number,
+  options: CreateUploadOptions,
+  copier: AttributeCopier,
+): LocalUpload {
+  throwIfAborted(options.signal);
+  const state: UploadState = {
+    key,
+    size,
+    partSize: partSizeFor(size, options.partSize ?? DEFAULT_PART_SIZE),
+    startedAt: Date.now(),
+    details: { temporaryName: newUploadName(), ...detailsOf(options) },
+  };
+  const temporaryName = String(state.details.temporaryName);
+  const { folder } = root.openParent(key, true);
+  try {
+    const record = fs.openSync(folder.at(recordNameOf(temporaryName)), NEW_FILE, 0o600);
+    fs.writeSync(record, `${JSON.stringify({ key, size, startedAt: state.startedAt })}\n`);
+    fs.closeSync(record);
+    const fd = fs.openSync(folder.at(temporaryName), NEW_FILE, 0o600);
+    try {
+      fs.ftruncateSync(fd, size);
+    } finally {
+      fs.closeSync(fd);
+    }
+    return new LocalUpload(root, state, attributesOf(state, options), options.hashes, copier);
+  } catch (error) {
+    removeIfThere(folder.at(temporaryName));
+    removeIfThere(folder.at(recordNameOf(temporaryName)));
+    throw fromSystemError(error, key, 'begin');
+  } finally {
+    folder.close();
+  }
+}
+
+/** NOT_FOUND where the temporary file is gone or isn't that upload's. */
+export function resumeUpload(
+  root: Root,
+  state: UploadState,
+  options: WriteOptions,
+  copier: AttributeCopier,
+): LocalUpload {
+  throwIfAborted(options.signal);
+  const upload = new LocalUpload(root, state, attributesOf(state, options), options.hashes, copier);
+  upload.requirePresent();
+  return upload;
+}
+
+export class LocalUpload implements Upload {
+  readonly state: UploadState;
+  readonly partCount: number;
+  readonly #root: Root;
+  readonly #attributes: ObjectAttributes;
+  readonly #hashes: Hashes | undefined;
+  readonly #copier: AttributeCopier;
+  readonly #temporaryName: string;
+  readonly #present = new Set<number>();
+
+  constructor(
+    root: Root,
+    state: UploadState,
+    attributes: ObjectAttributes,
+    hashes: Hashes | undefined,
+    copier: AttributeCopier,
+  ) {
+    this.#root = root;
+    this.state = state;
+    this.#attributes = attributes;
+    this.#hashes = hashes;
+    this.#copier = copier;
+    this.#temporaryName = String(state.details.temporaryName);
+    this.partCount = Math.max(1, Math.ceil(state.size / state.partSize));
+    if (!isUploadName(this.#temporaryName)) throw this.#notFound();
+  }
+
+  /** Throws NOT_FOUND where there is nothing to go on with. */
+  requirePresent(): void {
+    this.#inFolder('find', (folder) => {
+      const stats = fs.lstatSync(folder.at(this.#temporaryName), { throwIfNoEntry: false });
+      const header = readRecord(folder, this.#temporaryName).header;
+      const isOurs = header?.key === this.state.key && header.size === this.state.size;
+      if (!stats?.isFile() || stats.size !== this.state.size || !isOurs) throw this.#notFound();
+    });
+  }
+
+  async *arrived(signal?: AbortSignal): AsyncGenerator<ArrivedPart> {
+    this.requirePresent();
+    const recorded = this.#inFolder('read', (folder) => readRecord(folder, this.#temporaryName).parts);
+    for (const part of [...recorded.values()].sort((a, b) => a.number - b.number)) {
+      throwIfAborted(signal);
+      if (part.number > this.partCount || part.size !== this.#sizeOf(part.number)) continue;
+      const hasher = new Hasher(['md5']);
+      const offset = (part.number - 1) * this.state.partSize;
+      this.#withFile(READ_EXISTING, (fd) => readRange(fd, offset, part.size, hasher, signal));
+      if (hasher.finish().md5 === part.hashes?.md5) yield part;
+    }
+  }
+
+  async sendPart(number: number, content: Content, signal?: AbortSignal): Promise<ArrivedPart> {
+    throwIfAborted(signal);
+    if (!(number >= 1 && number <= this.partCount) || content.size !== this.#sizeOf(number)) {
+      throw new CloudSyncError('INTERNAL', `Part ${number} cannot be ${content.size} bytes long`, {
+        path: this.state.key,
+      });
+    }
+    const { folder } = this.#root.openParent(this.state.key);
+    try {
+      const hasher = new Hasher(['md5']);
+      const fd = fs.openSync(folder.at(this.#temporaryName), WRITE_EXISTING);
+      try {
+        await writeContent(fd, content, (number - 1) * this.state.partSize, {
+          key: this.state.key,
+          hasher,
+          signal,
+        });
+      } finally {
+        fs.closeSync(fd);
+      }
+      const part: ArrivedPart = { number, size: content.size, hashes: hasher.finish() };
+      recordPart(folder, this.#temporaryName, part);
+      this.#present.add(number);
+      return part;
+    } catch (error) {
+      throw fromSystemError(error, this.state.key, 'write');
+    } finally {
+      folder.close();
+    }
+  }
+
+  keepPart(part: ArrivedPart): void {
+    this.#present.add(part.number);
+  }
+
+  async complete(
+    options: Pick<
+      WriteOptions,
+      'ifMatch' | 'ifNoneMatch' | 'hashes' | 'beforeCommit' | 'durable' | 'signal'
+    > = {},
+  ): Promise<StoredObject> {
+    const { key, size } = this.state;
+    throwIfAborted(options.signal);
+    if (this.#present.size !== this.partCount) {
+      throw new CloudSyncError(
+        'INTERNAL',
+        `Only ${this.#present.size} of ${this.partCount} parts were sent`,
+        {
+          path: key,
+        },
+      );
+    }
+    const { folder, name } = this.#root.openParent(key);
+    try {
+      const fd = fs.openSync(folder.at(this.#temporaryName), WRITE_EXISTING);
+      try {
+        const expected = { ...this.#hashes, ...options.hashes };
+        await this.#verify(fd, expected, options.signal);
+        const draft = { folder, fd, temporaryName: this.#temporaryName, name, key };
+        const object = await commit(draft, this.#attributes, options, this.#copier);
+        removeIfThere(folder.at(recordNameOf(this.#temporaryName)));
+        return object;
+      } finally {
+        fs.closeSync(fd);
+      }
+    } catch (error) {
+      throw fromSystemError(error, key, size === 0 ? 'make' : 'finish');
+    } finally {
+      folder.close();
+    }
+  }
+
+  async abort(): Promise<void> {
+    try {
+      this.#inFolder('remove', (folder) => {
+        removeIfThere(folder.at(this.#temporaryName));
+        removeIfThere(folder.at(recordNameOf(this.#temporaryName)));
+      });
+    } catch (error) {
+      if (!(error instanceof CloudSyncError && error.code === 'NOT_FOUND')) throw error;
+    }
+  }
+
+  /** Reads back what was written: the file has its full length and is what it should be. */
+  async #verify(fd: number, expected: Hashes, signal?: AbortSignal): Promise<void> {
+    const { key, size } = this.state;
+    const found = fs.fstatSync(fd).size;
+    if (found !== size) {
+      throw new CloudSyncError('CHANGED', `The file for ${JSON.stringify(key)} is ${found} bytes long`, {
+        path: key,
+      });
+    }
+    const algorithms = algorithmsOf(expected);
+    if (algorithms.length === 0) return;
+    const hasher = new Hasher(algorithms);
+    const step = 64 * CHUNK_SIZE;
+    for (let offset = 0; offset < size; offset += step) {
+      readRange(fd, offset, Math.min(step, size - offset), hasher, signal);
+      // Progress, aborts and the network get their turn.
+      await new Promise(setImmediate);
+    }
+    requireHashes(expected, hasher.finish(), key);
+  }
+
+  #sizeOf(number: number): number {
+    const { size, partSize } = this.state;
+    return Math.min(partSize, size - (number - 1) * partSize);
+  }
+
+  #withFile<T>(flags: number, use: (fd: number) => T): T {
+    return this.#inFolder('read', (folder) => {
+      const fd = fs.openSync(folder.at(this.#temporaryName), flags);
+      try {
+        return use(fd);
+      } finally {
+        fs.closeSync(fd);
+      }
+    });
+  }
+
+  #inFolder<T>(intention: string, use: (folder: Folder) => T): T {
+    const { folder } = this.#root.openParent(this.state.key);
+    try {
+      return use(folder);
+    } catch (error) {
+      throw fromSystemError(error, this.state.key, intention);
+    } finally {
+      folder.close();
+    }
+  }
+
+  #notFound(): CloudSyncError {
+    return new CloudSyncError('NOT_FOUND', `The upload of ${JSON.stringify(this.state.key)} is gone`, {
+      path: this.state.key,
+    });
+  }
+}
+
+const WRITE_EXISTING = fs.constants.O_RDWR | fs.constants.O_NOFOLLOW;
+const READ_EXISTING = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW;
+const APPEND_EXISTING = fs.constants.O_WRONLY | fs.constants.O_APPEND | fs.constants.O_NOFOLLOW;
+
+interface UploadRecord {
+  header?: { key: string; size: number; startedAt: number };
+  parts: Map<number, ArrivedPart>;
+}
+
+/** Reads the file that says what has arrived; a line that was cut off by a kill doesn't count. */
+export function readRecord(folder: Pick<Folder, 'at'>, temporaryName: string): UploadRecord {
+  const parts = new Map<number, ArrivedPart>();
+  const text = fs.readFileSync(folder.at(recordNameOf(temporaryName)), 'utf8');
+  const [first = '', ...lines] = text.split('\n').slice(0, -1);
+  for (const line of lines) {
+    const found = /^([0-9]+) ([0-9]+) ([0-9a-f]{32})$/.exec(line);
+    if (found === null) continue;
+    const number = Number(found[1]);
+    parts.set(number, { number, size: Number(found[2]), hashes: { md5: found[3]! } });
+  }
+  try {
+    return { header: JSON.parse(first) as UploadRecord['header'], parts };
+  } catch {
+    return { parts };
+  }
+}
+
+function recordPart(folder: Folder, temporaryName: string, part: ArrivedPart): void {
+  const fd = fs.openSync(folder.at(recordNameOf(temporaryName)), APPEND_EXISTING);
+  try {
+    fs.writeSync(fd, `${part.number} ${part.size} ${part.hashes?.md5}\n`);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+function readRange(fd: number, offset: number, length: number, hasher: Hasher, signal?: AbortSignal): void {
+  const buffer = Buffer.allocUnsafe(Math.min(CHUNK_SIZE, Math.max(1, length)));
+  for (let done = 0; done < length; ) {
+    throwIfAborted(signal);
+    const count = fs.readSync(fd, buffer, 0, Math.min(buffer.length, length - done), offset + done);
+    if (count === 0) return;
+    hasher.update(buffer.subarray(0, count));
+    done += count;
+  }
+}
+
+function partSizeFor(size: number, wanted: number): number {
+  const { minPartSize, maxPartSize, maxParts } = UPLOAD_LIMITS;
+  return Math.max(minPartSize, Math.min(maxPartSize, wanted), Math.ceil(size / maxParts));
+}
+
+/** The attributes as plain JSON, so that the state alone is enough to go on. */
+function detailsOf(options: ObjectAttributes): Record<string, string> {
+  const details: Record<string, string> = {};
+  if (options.modificationTime !== undefined) details.modificationTime = String(options.modificationTime);
+  if (options.metadata !== undefined) details.metadata = JSON.stringify(options.metadata);
+  return details;
+}
+
+function attributesOf(state: UploadState, options: ObjectAttributes): ObjectAttributes {
+  const { modificationTime, metadata } = state.details;
+  const attributes: ObjectAttributes = {};
+  if (modificationTime !== undefined) attributes.modificationTime = BigInt(modificationTime);
+  if (metadata !== undefined) attributes.metadata = JSON.parse(String(metadata));
+  if (options.modificationTime !== undefined) attributes.modificationTime = options.modificationTime;
+  if (options.metadata !== undefined) attributes.metadata = options.metadata;
+  return attributes;
+}

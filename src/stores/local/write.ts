@@ -1,0 +1,276 @@
+/** Writing files: beside the target, checked, then put in its place in one step. */
+
+import fs, { type BigIntStats } from 'node:fs';
+import { promisify } from 'node:util';
+import { CloudSyncError, throwIfAborted } from '../../errors.js';
+import { algorithmsOf, Hasher, requireHashes } from '../hashing.js';
+import type { Content, ObjectAttributes, StoredObject, WriteOptions } from '../store.js';
+import type { AttributeCopier } from './attribute-copier.js';
+import { type DiskName, joinPath } from './file-names.js';
+import type { Folder, Root } from './folders.js';
+import { describedObjectOf, etagOf } from './stat.js';
+import { fromSystemError, systemErrorName } from './system-errors.js';
+import { newWriteName } from './temporary-names.js';
+
+const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants;
+export const NEW_FILE = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
+/** Chunks up to this size are written synchronously: faster, and too short to hold anything up. */
+const SMALL = 64 * 1024;
+/** What the mode of a remote file may give: as rclone 1.60 does, no set-user-id from a bucket. */
+const MODE_FROM_METADATA = 0o777;
+
+const writeAsync = promisify(fs.write) as (
+  fd: number,
+  buffer: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+) => Promise<{ bytesWritten: number }>;
+
+/** A file on its way to its place. */
+export interface Draft {
+  folder: Folder;
+  /** Descriptor, open for reading and writing. */
+  fd: number;
+  /** Its own name and the one it is to have. */
+  temporaryName: DiskName;
+  name: DiskName;
+  key: string;
+}
+
+/** Writes a whole file; see `Store.write`. */
+export async function writeFile(
+  root: Root,
+  key: string,
+  content: Content,
+  options: WriteOptions,
+  copier: AttributeCopier,
+): Promise<StoredObject> {
+  throwIfAborted(options.signal);
+  const { folder, name } = root.openParent(key, true);
+  try {
+    // Refused before the first byte is fetched; looked at again before the rename.
+    requireConditions(lookAtTarget(folder, name, key), options, key);
+    return await withDraft(folder, name, key, async (draft) => {
+      const hasher = new Hasher(algorithmsOf(options.hashes));
+      await writeContent(draft.fd, content, 0, { key, hasher, signal: options.signal });
+      requireHashes(options.hashes ?? {}, hasher.finish(), key);
+      return await commit(draft, options, options, copier);
+    });
+  } catch (error) {
+    throw fromSystemError(error, key, 'write');
+  } finally {
+    folder.close();
+  }
+}
+
+/** Makes a temporary file for `use` and removes it, unless it was put in its place. */
+export async function withDraft<T>(
+  folder: Folder,
+  name: DiskName,
+  key: string,
+  use: (draft: Draft) => Promise<T>,
+): Promise<T> {
+  const temporaryName = newWriteName();
+  const fd = fs.openSync(folder.at(temporaryName), NEW_FILE, 0o600);
+  try {
+    return await use({ folder, fd, temporaryName, name, key });
+  } catch (error) {
+    removeIfThere(folder.at(temporaryName));
+    throw error;
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** Writes all of `content` at `position`. CHANGED where the content isn't as long as it says. */
+export async function writeContent(
+  fd: number,
+  content: Content,
+  position: number,
+  context: { key: string; hasher: Hasher; signal?: AbortSignal },
+): Promise<void> {
+  const { key, hasher, signal } = context;
+  const end = position + content.size;
+  const source = content.bytes === undefined ? content.read() : [content.bytes];
+  for await (const chunk of source) {
+    throwIfAborted(signal);
+    if (position + chunk.length > end) throw wrongLength(key, content.size);
+    hasher.update(chunk);
+    await writeAll(fd, chunk, position);
+    position += chunk.length;
+  }
+  throwIfAborted(signal);
+  if (position !== end) throw wrongLength(key, content.size);
+}
+
+async function writeAll(fd: number, chunk: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < chunk.length; ) {
+    const rest = chunk.length - done;
+    const written =
+      chunk.length <= SMALL
+        ? fs.writeSync(fd, chunk, done, rest, position + done)
+        : (await writeAsync(fd, chunk, done, rest, position + done)).bytesWritten;
+    done += written;
+  }
+}
+
+/**
+ * Puts a written and checked file in its place: owner, mode, ACL and attributes of the file it replaces, or those asked
+ * for where it is new; its time; then the rename. The object as it is afterwards.
+ */
+export async function commit(
+  draft: Draft,
+  attributes: ObjectAttributes,
+  options: Pick<WriteOptions, 'ifMatch' | 'ifNoneMatch' | 'beforeCommit' | 'durable' | 'signal'>,
+  copier: AttributeCopier,
+): Promise<StoredObject> {
+  const { folder, fd, temporaryName, name, key } = draft;
+  const replaced = lookAtTarget(folder, name, key);
+  if (replaced?.isFile()) {
+    await takeOver(draft, replaced, copier);
+  } else {
+    applyMetadata(fd, attributes.metadata);
+    if (wholeNumber(attributes.metadata?.mode, 8) === undefined) fs.fchmodSync(fd, 0o666 & ~process.umask());
+  }
+  if (attributes.modificationTime !== undefined) setTime(fd, attributes.modificationTime);
+  if (options.durable === true) fs.fsyncSync(fd);
+  throwIfAborted(options.signal);
+  await options.beforeCommit?.();
+  throwIfAborted(options.signal);
+  requireConditions(lookAtTarget(folder, name, key), options, key);
+  if (options.ifNoneMatch === undefined) fs.renameSync(folder.at(temporaryName), folder.at(name));
+  else putWhereNothingIs(folder, temporaryName, name, key);
+  if (options.durable === true) folder.sync();
+  return describedObjectOf(key, fs.fstatSync(fd, { bigint: true }));
+}
+
+/** What the name holds now; OBSTRUCTED where it is a folder. A symbolic link counts as itself: it will be replaced. */
+function lookAtTarget(folder: Folder, name: DiskName, key: string): BigIntStats | undefined {
+  const stats = fs.lstatSync(folder.at(name), { bigint: true, throwIfNoEntry: false });
+  if (stats?.isDirectory()) {
+    throw new CloudSyncError(
+      'OBSTRUCTED',
+      `Cannot write ${JSON.stringify(key)}: a folder stands in its place`,
+      {
+        path: key,
+        advice: 'Move or rename the folder.',
+      },
+    );
+  }
+  return stats;
+}
+
+/** Throws PRECONDITION_FAILED where `present` isn't what a condition says. */
+export function requireConditions(
+  present: BigIntStats | undefined,
+  options: Pick<WriteOptions, 'ifMatch' | 'ifNoneMatch'>,
+  key: string,
+): void {
+  if (options.ifNoneMatch !== undefined && present !== undefined) {
+    throw preconditionFailed(key, 'is there already');
+  }
+  if (options.ifMatch !== undefined && (present === undefined || etagOf(present) !== options.ifMatch)) {
+    throw preconditionFailed(key, 'is not the file that was expected');
+  }
+}
+
+/** A link made of the temporary name fails where something came in between, which a rename would replace. */
+function putWhereNothingIs(folder: Folder, temporaryName: DiskName, name: DiskName, key: string): void {
+  try {
+    fs.linkSync(folder.at(temporaryName), folder.at(name));
+  } catch (error) {
+    const code = systemErrorName(error);
+    if (code === 'EEXIST') throw preconditionFailed(key, 'is there already');
+    // FAT and some network file systems have no hard links.
+    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'].includes(code)) throw error;
+    fs.renameSync(folder.at(temporaryName), folder.at(name));
+    return;
+  }
+  fs.unlinkSync(folder.at(temporaryName));
+}
+
+/** Owner, group, mode, ACL and extended attributes of the replaced file, as far as rights allow. */
+async function takeOver(draft: Draft, replaced: BigIntStats, copier: AttributeCopier): Promise<void> {
+  const { fd, folder } = draft;
+  const own = fs.fstatSync(fd, { bigint: true });
+  if (own.uid !== replaced.uid || own.gid !== replaced.gid) {
+    const gid = Number(replaced.gid);
+    // Who may not give a file away may still choose among their own groups.
+    if (!tryChown(fd, Number(replaced.uid), gid)) tryChown(fd, -1, gid);
+  }
+  fs.fchmodSync(fd, Number(replaced.mode) & 0o7777);
+  await copier.copy(joinPath(folder.path, draft.name), joinPath(folder.path, draft.temporaryName), draft.key);
+}
+
+/**
+ * Owner and mode that metadata gives, in rclone's names (`mode`: octal, `uid`, `gid`: decimal), as far as rights allow.
+ * `target` is a descriptor or the path of a folder that is held open.
+ */
+export function applyMetadata(target: number | DiskName, metadata: Record<string, string> | undefined): void {
+  const uid = wholeNumber(metadata?.uid, 10);
+  const gid = wholeNumber(metadata?.gid, 10);
+  if (uid !== undefined || gid !== undefined) {
+    if (!tryChown(target, uid ?? -1, gid ?? -1) && gid !== undefined) tryChown(target, -1, gid);
+  }
+  const mode = wholeNumber(metadata?.mode, 8);
+  if (mode === undefined) return;
+  if (typeof target === 'number') fs.fchmodSync(target, mode & MODE_FROM_METADATA);
+  else fs.chmodSync(target, mode & MODE_FROM_METADATA);
+}
+
+function tryChown(target: number | DiskName, uid: number, gid: number): boolean {
+  try {
+    if (typeof target === 'number') fs.fchownSync(target, uid, gid);
+    else fs.chownSync(target, uid, gid);
+    return true;
+  } catch (error) {
+    // EINVAL: an id that this user namespace (a container) doesn't have. The others: file systems without owners.
+    if (['EPERM', 'EINVAL', 'ENOTSUP', 'ENOSYS', 'EACCES'].includes(systemErrorName(error))) return false;
+    throw error;
+  }
+}
+
+function wholeNumber(text: string | undefined, base: 8 | 10): number | undefined {
+  if (text === undefined || !(base === 8 ? /^[0-7]{1,7}$/ : /^[0-9]{1,10}$/).test(text)) return undefined;
+  const value = Number.parseInt(text, base);
+  // The highest id means 'unchanged' in chown(2).
+  return value < 0xffffffff ? value : undefined;
+}
+
+/** Sets the modification time; Node.js and libuv keep microseconds. */
+export function setTime(fd: number, time: bigint): void {
+  fs.futimesSync(fd, Date.now() / 1000, utimesSeconds(time));
+}
+
+/**
+ * `time` (ns) as the seconds that libuv turns into its microsecond. A double of today's seconds has steps of a quarter of
+ * a microsecond and libuv cuts off, so that the middle of the microsecond is aimed at. Text, because Node.js takes a
+ * negative number for the present time.
+ */
+export function utimesSeconds(time: bigint): string | number {
+  let microseconds = time / 1000n;
+  if (time < 0n && time % 1000n !== 0n) microseconds -= 1n;
+  if (microseconds % 1_000_000n === 0n) return String(microseconds / 1_000_000n);
+  const seconds = Number(microseconds / 1_000_000n);
+  const rest = Number(microseconds % 1_000_000n);
+  return time >= 0n ? seconds + (rest + 0.4) / 1e6 : String(seconds + (rest - 0.4) / 1e6);
+}
+
+export function removeIfThere(path: DiskName): void {
+  try {
+    fs.unlinkSync(path);
+  } catch (error) {
+    if (systemErrorName(error) !== 'ENOENT') throw error;
+  }
+}
+
+function wrongLength(key: string, size: number): CloudSyncError {
+  return new CloudSyncError('CHANGED', `The content for ${JSON.stringify(key)} is not ${size} bytes long`, {
+    path: key,
+  });
+}
+
+function preconditionFailed(key: string, what: string): CloudSyncError {
+  return new CloudSyncError('PRECONDITION_FAILED', `${JSON.stringify(key)} ${what}`, { path: key });
+}
