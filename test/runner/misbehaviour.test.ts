@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { execFileSync, fork } from 'node:child_process';
+import { lookup } from 'node:dns/promises';
+import { readFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { RunReport } from '../../src/engine/report.js';
+import { Runner, type RunnerOptions } from '../../src/runner/runner.js';
+import type { TaskSettings } from '../../src/runner/task.js';
+import { bundle, isRunning, Recorder, runRequest, temporaryFolder, until } from './support.js';
+
+/** Uses `fs` and `dns` as other flows do until it is told to stop; the slowest answer in ms, and the loop's delay. */
+function otherFlows(): () => Promise<{ slowest: number; loopDelay: number }> {
+  const loop = monitorEventLoopDelay({ resolution: 5 });
+  loop.enable();
+  let slowest = 0;
+  let stopped = false;
+  const work = (async () => {
+    while (!stopped) {
+      const start = performance.now();
+      await Promise.all([stat('/'), lookup('localhost')]);
+      slowest = Math.max(slowest, performance.now() - start);
+      await delay(10);
+    }
+  })();
+  return async () => {
+    stopped = true;
+    await work;
+    loop.disable();
+    return { slowest, loopDelay: loop.percentile(99) / 1e6 - 5 };
+  };
+}
+
+describe('A run whose process misbehaves', () => {
+  let childFile: string;
+  let dataFolder: string;
+  let runner: Runner;
+
+  before(async () => {
+    childFile = await bundle('fake-child');
+  });
+
+  beforeEach(() => {
+    dataFolder = temporaryFolder();
+  });
+
+  afterEach(() => runner.stop());
+
+  /** The report of a run that behaves as `task.name` says; meanwhile other flows must not notice anything. */
+  async function endOf(task: Partial<TaskSettings>, options: Partial<RunnerOptions>): Promise<RunReport> {
+    runner = new Runner({ dataFolder, childFile, ...options });
+    const stopFlows = otherFlows();
+    const report = await runner.submit(runRequest(dataFolder, task), new Recorder()).finished;
+    const { slowest, loopDelay } = await stopFlows();
+    assert.ok(slowest < 50, `another flow waited ${slowest} ms`);
+    assert.ok(loopDelay < 20, `the event loop was ${loopDelay} ms late`);
+    return report;
+  }
+
+  const cases: {
+    name: string;
+    what: string;
+    options?: Partial<RunnerOptions>;
+    message: RegExp;
+  }[] = [
+    { name: 'heapMap', what: 'a growing Map', options: { runMemoryMb: 150 }, message: /memory/ },
+    { name: 'heapJson', what: 'parsed JSON', options: { runMemoryMb: 150 }, message: /memory/ },
+    { name: 'buffers', what: 'Buffers', options: { runMemoryMb: 200 }, message: /more than 200 MB/ },
+    { name: 'abort', what: 'process.abort()', message: /SIGABRT/ },
+    { name: 'exits', what: 'process.exit()', message: /exit code 7.*something went wrong/ },
+    { name: 'busy', what: 'a loop that stands still', options: { hangMs: 1500 }, message: /hung/ },
+  ];
+  for (const { name, what, options = {}, message } of cases) {
+    it(`fails, while other flows go on: ${what}`, async () => {
+      const report = await endOf({ name }, options);
+      assert.equal(report.status, 'failed');
+      assert.equal(report.errorCount, 1);
+      assert.equal(report.errors[0]!.code, 'RUN_DIED');
+      assert.match(report.errors[0]!.message, message);
+      assert.equal(runner.state('node-1').status, 'failed');
+      const log = await runner.log(report.runId, { level: 'error' });
+      assert.ok(log.ok && log.value.entries.some((entry) => message.test(entry.message ?? '')));
+    });
+  }
+
+  it('fails, while other flows go on: a synchronous read of a FIFO; and the runner still stops', async () => {
+    const fifo = join(dataFolder, 'fifo');
+    execFileSync('mkfifo', [fifo]);
+    const report = await endOf({ name: 'fifo', bucket: fifo }, { hangMs: 1500 });
+    assert.match(report.errors[0]!.message, /hung/);
+    await runner.stop();
+
+    runner = new Runner({ dataFolder, childFile });
+    const recorder = new Recorder();
+    const ticket = runner.submit(runRequest(dataFolder, { name: 'fifo', bucket: fifo }), recorder);
+    await until(() => recorder.starts > 0, 'the run starts');
+    const start = performance.now();
+    await runner.stop();
+    assert.ok(performance.now() - start < 8000);
+    assert.equal((await ticket.finished).status, 'aborted');
+  });
+
+  it('counts what its last progress said', async () => {
+    const go = join(dataFolder, 'never');
+    runner = new Runner({ dataFolder, childFile });
+    const recorder = new Recorder();
+    const ticket = runner.submit(runRequest(dataFolder, { name: 'untilFile', bucket: go }), recorder);
+    const progress = await until(
+      () => recorder.progress.find((one) => one.bytes.done > 0),
+      'there is progress',
+    );
+    execFileSync('kill', ['-9', String(lockHolder(dataFolder, ticket.runId))]);
+    const report = await ticket.finished;
+    assert.match(report.errors[0]!.message, /SIGKILL/);
+    assert.ok(report.transferred.bytes >= progress.bytes.done);
+  });
+
+  it('ends at once and tells the reason without secrets when something throws where nobody catches it', async () => {
+    const report = await endOf({ name: 'throwsLater' }, {});
+    assert.equal(report.status, 'failed');
+    assert.equal(report.errors[0]!.code, 'INTERNAL');
+    assert.equal(report.errors[0]!.message, 'Nobody caught this, ***');
+  });
+
+  it('fails with the words of an engine that throws', async () => {
+    const report = await endOf({ name: 'throws' }, {});
+    assert.equal(report.errors[0]!.message, 'The engine is broken');
+  });
+
+  it('fails before it starts where the provider is unknown', async () => {
+    const { task } = runRequest(dataFolder);
+    const report = await endOf({ credential: { ...task.credential, provider: 'floppy' } }, {});
+    assert.equal(report.status, 'failed');
+    assert.equal(report.errors[0]!.code, 'INVALID_INPUT');
+    assert.equal(report.errors[0]!.field, 'provider');
+  });
+});
+
+function lockHolder(dataFolder: string, runId: string): number {
+  const lock = JSON.parse(readFileSync(join(dataFolder, 'locks', `${runId}.json`), 'utf8')) as {
+    holder: { pid: number };
+  };
+  return lock.holder.pid;
+}
+
+describe('A Node-RED that is killed', () => {
+  let childFile: string;
+  let parentFile: string;
+
+  before(async () => {
+    [childFile, parentFile] = await Promise.all([bundle('fake-child'), bundle('fake-parent')]);
+  });
+
+  /** Starts a run in a process of its own, kills that with SIGKILL, and gives the pid of the run's process. */
+  async function killedDuring(dataFolder: string, task: Partial<TaskSettings>): Promise<number> {
+    const request = runRequest(dataFolder, task);
+    const parent = fork(parentFile, [], { execArgv: [], stdio: 'inherit' });
+    const exited = new Promise((resolve) => parent.once('exit', resolve));
+    parent.send({ dataFolder, childFile, request });
+    await new Promise((resolve) => parent.once('message', resolve));
+    const pid = lockHolder(dataFolder, request.runId);
+    assert.ok(await isRunning(pid));
+    parent.kill('SIGKILL');
+    await exited;
+    return pid;
+  }
+
+  it('takes the process of its run with it, and shows the run as interrupted', async () => {
+    const dataFolder = temporaryFolder();
+    const pid = await killedDuring(dataFolder, { name: 'deaf' });
+    await until(async () => !(await isRunning(pid)), 'the child ends', 2000);
+    const runner = new Runner({ dataFolder, childFile });
+    const state = await runner.load('node-1');
+    assert.equal(state.status, 'interrupted');
+    assert.equal(state.report?.status, 'aborted');
+    const next = await runner.submit(runRequest(dataFolder), new Recorder()).finished;
+    assert.equal(next.status, 'success');
+    await runner.stop();
+  });
+
+  it('leaves nobody who writes, even if that hangs: the next run waits for it, then ends it', async () => {
+    const dataFolder = temporaryFolder();
+    const fifo = join(dataFolder, 'fifo');
+    execFileSync('mkfifo', [fifo]);
+    const pid = await killedDuring(dataFolder, { name: 'fifo', bucket: fifo });
+    const runner = new Runner({ dataFolder, childFile });
+    const recorder = new Recorder();
+    const again = runRequest(dataFolder, { folder: 'node-1', bucket: fifo });
+    const ticket = runner.submit(again, recorder);
+    await until(() => recorder.queued.length > 0, 'the next run waits');
+    assert.match(recorder.queued[0]!, new RegExp(`another process \\(${pid}\\)`));
+    assert.ok(await isRunning(pid));
+    assert.equal((await ticket.finished).status, 'success');
+    assert.ok(!(await isRunning(pid)));
+    await runner.stop();
+  });
+});

@@ -1,0 +1,142 @@
+/** What the runner's tests share: folders of their own, requests, the fake child, waiting for conditions. */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { build } from 'esbuild';
+import type { Progress, RunReport } from '../../src/engine/report.js';
+import type { RunListener } from '../../src/runner/runner.js';
+import type { RunRequest, TaskSettings } from '../../src/runner/task.js';
+
+const folders: string[] = [];
+
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'cloud-sync-runner-'));
+  folders.push(folder);
+  return folder;
+}
+
+after(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+/** Bundles a file beside this one, as the package's build does with `child.ts`; the path of the result. */
+export async function bundle(name: string): Promise<string> {
+  const outfile = join(temporaryFolder(), `${name}.cjs`);
+  await build({
+    entryPoints: [resolve(`test/runner/${name}.ts`)],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node22',
+    packages: 'external',
+    external: ['./s3.js', './b2.js', './azure-blob.js', './google-cloud-storage.js', './dropbox.js'],
+    logLevel: 'error',
+  });
+  return outfile;
+}
+
+/** Polls until `condition` gives something. */
+export async function until<T>(
+  condition: () => T | Promise<T>,
+  what: string,
+  timeoutMs = 10_000,
+): Promise<NonNullable<T>> {
+  const start = performance.now();
+  for (;;) {
+    const found = await condition();
+    if (found) return found;
+    if (performance.now() - start > timeoutMs) throw new Error(`Waited in vain: ${what}`);
+    await delay(10);
+  }
+}
+
+let runs = 0;
+
+export function runRequest(
+  dataFolder: string,
+  task: Partial<TaskSettings> = {},
+  rest: Partial<Omit<RunRequest, 'task' | 'dataFolder'>> = {},
+): RunRequest {
+  const nodeId = rest.nodeId ?? task.taskId ?? 'node-1';
+  return {
+    runId: `run-${++runs}-${process.pid}`,
+    nodeId,
+    operation: 'sync',
+    dataFolder,
+    ...rest,
+    task: {
+      taskId: nodeId,
+      name: 'quick',
+      credential: {
+        id: 'credential-1',
+        name: 'Store',
+        provider: 's3',
+        config: { endpoint: 'http://127.0.0.1:9' },
+        secrets: { accessKeyId: 'AKIAEXAMPLE', secretAccessKey: 'top/secret+value' },
+      },
+      direction: 'push',
+      transferMode: 'sync',
+      path: `/nowhere/${nodeId}`,
+      bucket: 'photos',
+      folder: nodeId,
+      include: [],
+      exclude: [],
+      followSymlinks: false,
+      createEmptySrcDirs: false,
+      keepSymlinks: false,
+      metadata: false,
+      checksum: false,
+      transfers: null,
+      bandwidthLimit: [],
+      encryption: false,
+      filenameEncryption: false,
+      storageClass: '',
+      serverSideEncryption: '',
+      chunkSize: null,
+      deleteVersions: false,
+      snapshot: false,
+      preScript: '',
+      postScript: '',
+      scriptSecrets: false,
+      dryRun: false,
+      staleAfter: null,
+      backupFolder: '',
+      backupKeepDays: null,
+      lease: true,
+      maxDelete: '50%',
+      whenBusy: 'queue',
+      ...task,
+    },
+  };
+}
+
+/** Keeps everything it is told. */
+export class Recorder implements RunListener {
+  queued: string[] = [];
+  starts = 0;
+  progress: (Progress & { at: number })[] = [];
+  reports: RunReport[] = [];
+
+  onQueued(why: string): void {
+    this.queued.push(why);
+  }
+  onStart(): void {
+    this.starts++;
+  }
+  onProgress(progress: Progress): void {
+    this.progress.push({ ...progress, at: performance.now() });
+  }
+  onFinish(report: RunReport): void {
+    this.reports.push(report);
+  }
+}
+
+/** Whether a process is there and no zombie. */
+export async function isRunning(pid: number): Promise<boolean> {
+  const { identifyProcess, processState } = await import('../../src/runner/process-identity.js');
+  const identity = await identifyProcess(pid);
+  return identity.started !== '' && (await processState(identity)) === 'alive';
+}
