@@ -46,6 +46,9 @@ export function transportError(error: unknown, origin: string): CloudSyncError {
       'Check port and http:// or https:// of the endpoint.',
     );
   }
+  if (code === 'UND_ERR_INVALID_ARG') {
+    return make('INTERNAL', `The request can't be sent: ${message}`);
+  }
   if (code === 'UND_ERR_HEADERS_OVERFLOW') return make('BAD_ANSWER', `${host} answers with too many headers`);
   return make('CONNECTION_LOST', `The connection to ${host} broke (${code || message})`);
 }

@@ -29,7 +29,7 @@ export function* elements(xml: string, name: string): Generator<string> {
 
 /** Name of the outermost element, '' where this is no XML. */
 export function rootName(xml: string): string {
-  return /^\s*(?:\ufeff)?(?:<\?[^>]*\?>\s*)?(?:<!--[^]*?-->\s*)*<([A-Za-z][\w.-]*)/.exec(xml)?.[1] ?? '';
+  return /^\s*(?:\ufeff)?(?:<\?[^>]*\?>\s*)?(?:<!--[\s\S]*?-->\s*)*<([A-Za-z][\w.-]*)/.exec(xml)?.[1] ?? '';
 }
 
 /** Position after `<name ...>`, -1 where there is none. */

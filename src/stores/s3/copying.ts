@@ -1,0 +1,321 @@
+/** Copies within a bucket, made by the server: in one request, or in parts above 5 GiB. */
+
+import { CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
+import type { CopyOptions, ObjectAttributes, ProviderOptions, StoredObject, WriteOptions } from '../store.js';
+import { xmlBody } from './bodies.js';
+import type { S3Connection } from './connection.js';
+import type { Looker } from './looking.js';
+import { attributeHeaders, isMd5, md5ToBase64, quote, unquote } from './objects.js';
+import { encodeKey, encodeQuery } from './signature.js';
+import { ASSEMBLING_SILENCE_MS, MAX_PARTS, partSizeFor } from './upload.js';
+import { elementText, escapeXml } from './xml.js';
+
+const GIB = 1024 ** 3;
+/** Source: CopyObject, Amazon S3 API Reference: objects up to 5 GB in one request. */
+const SINGLE_COPY_LIMIT = 5 * GIB;
+const COPY_PART_SIZE = GIB;
+/** Headers a copy with new metadata would lose. */
+const KEPT_HEADERS = [
+  'content-type',
+  'cache-control',
+  'content-disposition',
+  'content-encoding',
+  'content-language',
+  'expires',
+];
+
+/** An object looked at before it is copied, with the headers a copy has to repeat. */
+interface CopySource {
+  object: StoredObject;
+  headers: Record<string, string>;
+}
+
+export class Copier {
+  constructor(
+    private readonly connection: S3Connection,
+    private readonly bucket: string,
+    private readonly looker: Looker,
+    private readonly options: ProviderOptions,
+    /** From this size on in parts. */
+    private readonly singleLimit = SINGLE_COPY_LIMIT,
+    private readonly partSize = COPY_PART_SIZE,
+  ) {}
+
+  /** Copies `sourceKey` to `key`, pinned to what the source was when it was looked at. */
+  async copy(sourceKey: string, key: string, options: CopyOptions): Promise<StoredObject> {
+    const source = await this.#lookAtSource(sourceKey, options);
+    await this.#confirmConditions(key, options);
+    const { attributes } = options;
+    // A copy keeps metadata by itself, but never the storage class.
+    const headers =
+      attributes === undefined
+        ? classHeaders(source.object, this.options)
+        : { ...attributeHeaders(attributes, this.options), 'x-amz-metadata-directive': 'REPLACE' };
+    if (source.object.size > this.singleLimit)
+      return await this.#copyInParts(source, key, options, attributes);
+    return await this.#copyAtOnce(source, key, headers, options);
+  }
+
+  /** Gives the object another modification time: a copy onto itself that keeps everything else. */
+  async setModificationTime(object: StoredObject, time: bigint, signal?: AbortSignal): Promise<StoredObject> {
+    const options: CopyOptions = {
+      ...(object.etag === undefined ? {} : { sourceIfMatch: object.etag }),
+      ...(signal === undefined ? {} : { signal }),
+    };
+    const source = await this.#lookAtSource(object.key, options);
+    const attributes: ObjectAttributes = { metadata: source.object.metadata ?? {}, modificationTime: time };
+    const copied =
+      source.object.size > this.singleLimit
+        ? await this.#copyInParts(source, object.key, options, attributes)
+        : await this.#copyAtOnce(
+            source,
+            object.key,
+            { ...this.#keptHeaders(source, attributes), 'x-amz-metadata-directive': 'REPLACE' },
+            options,
+          );
+    return { ...copied, modificationTime: time, metadata: attributes.metadata ?? {} };
+  }
+
+  async #lookAtSource(key: string, options: CopyOptions): Promise<CopySource> {
+    const headers: Record<string, string> = {};
+    const object = await this.looker.head(
+      key,
+      {
+        ...(options.sourceVersionId === undefined ? {} : { versionId: options.sourceVersionId }),
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
+      },
+      headers,
+    );
+    if (object === undefined) throw new CloudSyncError('NOT_FOUND', `"${key}" does not exist`, { path: key });
+    if (options.sourceIfMatch !== undefined && object.etag !== options.sourceIfMatch) throw changed(key);
+    if (object.archive === 'frozen' || object.archive === 'thawing') {
+      throw new CloudSyncError('ARCHIVED', `"${key}" is archived and can't be copied now`, {
+        path: key,
+        advice: 'Have it restored from the archive first (thaw), then try again.',
+      });
+    }
+    return { object, headers };
+  }
+
+  /** Not every server looks at the conditions of a copy, so they are looked at before, too. */
+  async #confirmConditions(key: string, options: CopyOptions): Promise<void> {
+    if (options.ifMatch === undefined && options.ifNoneMatch === undefined) return;
+    const present = await this.looker.head(
+      key,
+      options.signal === undefined ? {} : { signal: options.signal },
+    );
+    const holds =
+      options.ifNoneMatch !== undefined ? present === undefined : present?.etag === options.ifMatch;
+    if (!holds)
+      throw new CloudSyncError('PRECONDITION_FAILED', `"${key}" is not as the condition asks`, { path: key });
+  }
+
+  /** All that the source has beside its bytes, with `attributes` in place of its metadata. */
+  #keptHeaders(source: CopySource, attributes: ObjectAttributes): Record<string, string> {
+    const claimed = source.object.claimedHashes?.md5;
+    const headers = attributeHeaders(
+      attributes,
+      {},
+      claimed === undefined ? undefined : md5ToBase64(claimed),
+    );
+    for (const name of KEPT_HEADERS) {
+      const value = source.headers[name];
+      if (value !== undefined) headers[name] = value;
+    }
+    Object.assign(headers, classHeaders(source.object, {}));
+    const encryption = source.headers['x-amz-server-side-encryption'];
+    if (encryption?.startsWith('aws:')) {
+      headers['x-amz-server-side-encryption'] = encryption;
+      const keyId = source.headers['x-amz-server-side-encryption-aws-kms-key-id'];
+      if (keyId !== undefined) headers['x-amz-server-side-encryption-aws-kms-key-id'] = keyId;
+    }
+    return headers;
+  }
+
+  async #copyAtOnce(
+    source: CopySource,
+    key: string,
+    headers: Record<string, string>,
+    options: CopyOptions,
+  ): Promise<StoredObject> {
+    const { object } = source;
+    try {
+      const response = await this.connection.send({
+        kind: 'COPY',
+        method: 'PUT',
+        action: 'copy',
+        bucket: this.bucket,
+        key,
+        headers: { ...headers, ...this.#sourceHeaders(object, options), ...conditionHeaders(options) },
+        mayFailInside: true,
+        silenceMs: ASSEMBLING_SILENCE_MS,
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
+      });
+      const etag = unquote(elementText(response.bytes.toString(), 'ETag'));
+      const versionId = response.headers['x-amz-version-id'];
+      const found: StoredObject = {
+        key,
+        kind: 'file',
+        size: object.size,
+        ...(etag === undefined ? {} : { etag }),
+        ...(versionId === undefined ? {} : { versionId }),
+      };
+      return await this.#confirm(found, object, response.headers, options.signal);
+    } catch (error) {
+      if (!hasCode(error, 'PRECONDITION_FAILED')) throw error;
+      const source = await this.looker.head(
+        object.key,
+        options.signal === undefined ? {} : { signal: options.signal },
+      );
+      throw source?.etag === object.etag ? error : changed(object.key, error);
+    }
+  }
+
+  async #copyInParts(
+    source: CopySource,
+    key: string,
+    options: CopyOptions,
+    attributes: ObjectAttributes | undefined,
+  ): Promise<StoredObject> {
+    const { object } = source;
+    const { connection, bucket } = this;
+    const headers =
+      attributes === undefined
+        ? this.#keptHeaders(source, {
+            metadata: object.metadata ?? {},
+            ...(object.modificationTime === undefined ? {} : { modificationTime: object.modificationTime }),
+          })
+        : { ...this.#keptHeaders(source, attributes), ...attributeHeaders(attributes, this.options) };
+    const signal = options.signal === undefined ? {} : { signal: options.signal };
+    const begun = await connection.send({
+      kind: 'POST',
+      method: 'POST',
+      action: 'copy',
+      bucket,
+      key,
+      query: 'uploads=',
+      headers,
+      ...signal,
+    });
+    const uploadId = elementText(begun.bytes.toString(), 'UploadId') ?? '';
+    try {
+      const partSize = partSizeFor(object.size, MAX_PARTS, this.partSize);
+      const parts: string[] = [];
+      for (let start = 0; start < object.size; start += partSize) {
+        throwIfAborted(options.signal);
+        const end = Math.min(object.size, start + partSize) - 1;
+        const answer = await connection.send({
+          kind: 'COPY',
+          method: 'PUT',
+          action: 'copy',
+          bucket,
+          key,
+          query: encodeQuery({ partNumber: parts.length + 1, uploadId }),
+          headers: {
+            ...this.#sourceHeaders(object, options),
+            'x-amz-copy-source-range': `bytes=${start}-${end}`,
+          },
+          mayFailInside: true,
+          silenceMs: ASSEMBLING_SILENCE_MS,
+          ...signal,
+        });
+        parts.push(elementText(answer.bytes.toString(), 'ETag') ?? '');
+      }
+      const xml = parts
+        .map(
+          (etag, index) =>
+            `<Part><PartNumber>${index + 1}</PartNumber><ETag>${escapeXml(etag)}</ETag></Part>`,
+        )
+        .join('');
+      await connection.send({
+        kind: 'POST',
+        method: 'POST',
+        action: 'copy',
+        bucket,
+        key,
+        query: encodeQuery({ uploadId }),
+        headers: conditionHeaders(options),
+        body: xmlBody(
+          `<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${xml}</CompleteMultipartUpload>`,
+        ),
+        mayFailInside: true,
+        silenceMs: ASSEMBLING_SILENCE_MS,
+        ...signal,
+      });
+    } catch (error) {
+      await connection
+        .send({
+          kind: 'DELETE',
+          method: 'DELETE',
+          action: 'abort',
+          bucket,
+          key,
+          query: encodeQuery({ uploadId }),
+          accepts: [404],
+        })
+        .catch(() => {});
+      throw hasCode(error, 'PRECONDITION_FAILED') &&
+        options.ifMatch === undefined &&
+        options.ifNoneMatch === undefined
+        ? changed(object.key, error)
+        : error;
+    }
+    const found = await this.looker.head(key, signal);
+    if (found === undefined || found.size !== object.size) {
+      throw new CloudSyncError('CHECKSUM_MISMATCH', `"${key}" is not a copy of "${object.key}"`, {
+        path: key,
+      });
+    }
+    return found;
+  }
+
+  #sourceHeaders(object: StoredObject, options: CopyOptions): Record<string, string> {
+    const version =
+      options.sourceVersionId === undefined
+        ? ''
+        : `?versionId=${encodeURIComponent(options.sourceVersionId)}`;
+    return {
+      'x-amz-copy-source': `/${encodeKey(this.bucket)}/${encodeKey(object.key)}${version}`,
+      ...(object.etag === undefined ? {} : { 'x-amz-copy-source-if-match': quote(object.etag) }),
+    };
+  }
+
+  /** Equal ETags of two unencrypted single-part objects are equal bytes; where they can't tell, the size has to do. */
+  async #confirm(
+    copy: StoredObject,
+    source: StoredObject,
+    headers: Record<string, string>,
+    signal: AbortSignal | undefined,
+  ): Promise<StoredObject> {
+    const md5 = source.hashes?.md5;
+    const isHidden = (headers['x-amz-server-side-encryption'] ?? '').startsWith('aws:');
+    if (md5 !== undefined && copy.etag !== undefined && isMd5(copy.etag) && !isHidden) {
+      if (copy.etag.toLowerCase() === md5) return { ...copy, hashes: { md5 } };
+    } else {
+      const found = await this.looker.head(copy.key, signal === undefined ? {} : { signal });
+      if (found !== undefined && found.size === source.size) return found;
+    }
+    throw new CloudSyncError('CHECKSUM_MISMATCH', `"${copy.key}" is not a copy of "${source.key}"`, {
+      path: copy.key,
+    });
+  }
+}
+
+function classHeaders(object: StoredObject, options: ProviderOptions): Record<string, string> {
+  const storageClass = object.storageClass ?? options.storageClass;
+  return storageClass ? { 'x-amz-storage-class': storageClass } : {};
+}
+
+function conditionHeaders(options: Pick<WriteOptions, 'ifMatch' | 'ifNoneMatch'>): Record<string, string> {
+  return {
+    ...(options.ifMatch === undefined ? {} : { 'if-match': quote(options.ifMatch) }),
+    ...(options.ifNoneMatch === undefined ? {} : { 'if-none-match': '*' }),
+  };
+}
+
+function changed(key: string, cause?: unknown): CloudSyncError {
+  return new CloudSyncError('CHANGED', `"${key}" is another object now than when it was looked at first`, {
+    path: key,
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

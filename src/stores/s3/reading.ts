@@ -1,0 +1,216 @@
+/** Reading objects: one request opens, later ones are held to the same ETag or version; broken bodies are taken up. */
+
+import { CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
+import type { HttpResponse } from '../http.js';
+import { pause } from '../http.js';
+import type { OpenedObject, OpenOptions, StoredObject } from '../store.js';
+import type { S3Connection } from './connection.js';
+import { objectFromHeaders, quote, unquote } from './objects.js';
+import { encodeQuery } from './signature.js';
+
+/** How often a body may break without a byte of progress in between. */
+const RESUMPTIONS = 6;
+
+/** Looks at one object; undefined where there is none. */
+export type HeadObject = (
+  key: string,
+  options: { versionId?: string; signal?: AbortSignal },
+) => Promise<StoredObject | undefined>;
+
+/** A body under way: bytes from `offset`, at most `length` of them. */
+interface FirstBody {
+  response: HttpResponse;
+  offset: number;
+  length: number;
+}
+
+/** Opens `key` with one GET that brings the bytes read first. */
+export async function openObject(
+  connection: S3Connection,
+  bucket: string,
+  head: HeadObject,
+  key: string,
+  options: OpenOptions,
+): Promise<OpenedObject> {
+  const { firstRead } = options;
+  if (firstRead !== undefined && firstRead.length === 0)
+    return await openByHead(connection, bucket, head, key, options);
+  const response = await get(connection, bucket, key, {
+    ...options,
+    ...(firstRead === undefined
+      ? {}
+      : { range: [firstRead.offset, firstRead.offset + firstRead.length - 1] as const }),
+    accepts: [416],
+  });
+  // No such range: the object is empty or shorter than where the reading was to begin.
+  if (response.status === 416) return await openByHead(connection, bucket, head, key, options);
+  const range = contentRange(response.headers['content-range']);
+  const length = Number(response.headers['content-length'] ?? 0);
+  const object = objectFromHeaders(key, response.headers, range?.size ?? length);
+  return new S3Object(connection, bucket, object, options, { response, offset: range?.start ?? 0, length });
+}
+
+async function openByHead(
+  connection: S3Connection,
+  bucket: string,
+  head: HeadObject,
+  key: string,
+  options: OpenOptions,
+): Promise<OpenedObject> {
+  const object = await head(key, options);
+  if (object === undefined) throw new CloudSyncError('NOT_FOUND', `"${key}" does not exist`, { path: key });
+  if (options.ifMatch !== undefined && object.etag !== options.ifMatch) throw changed(key);
+  if (object.archive === 'frozen' || object.archive === 'thawing') {
+    throw new CloudSyncError('ARCHIVED', `"${key}" is archived and can't be read now`, {
+      path: key,
+      advice: 'Have it restored from the archive first (thaw), then try again.',
+    });
+  }
+  return new S3Object(connection, bucket, object, options, undefined);
+}
+
+class S3Object implements OpenedObject {
+  #first: FirstBody | undefined;
+
+  constructor(
+    private readonly connection: S3Connection,
+    private readonly bucket: string,
+    readonly object: StoredObject,
+    private readonly options: OpenOptions,
+    first: FirstBody | undefined,
+  ) {
+    this.#first = first;
+  }
+
+  async *read(
+    offset = 0,
+    length = this.object.size - offset,
+    signal = this.options.signal,
+  ): AsyncGenerator<Uint8Array> {
+    const end = Math.min(this.object.size, offset + length);
+    let position = offset;
+    let failures = 0;
+    let body = this.#takeFirst(offset, end);
+    while (position < end) {
+      throwIfAborted(signal);
+      try {
+        body ??= await this.#bodyOf(position, end, signal);
+        for await (const chunk of body.stream) {
+          const wanted = chunk.length > end - position ? chunk.subarray(0, end - position) : chunk;
+          position += wanted.length;
+          failures = 0;
+          yield wanted;
+          throwIfAborted(signal);
+          if (position >= end) break;
+        }
+        if (position < end)
+          throw new CloudSyncError('CONNECTION_LOST', `"${this.object.key}" ended early`, {
+            path: this.object.key,
+          });
+      } catch (error) {
+        failures += 1;
+        if (!(error instanceof CloudSyncError) || !error.retryable || failures >= RESUMPTIONS) throw error;
+        await pause(Math.min(5000, 100 * 2 ** failures) * (0.5 + Math.random() / 2), signal);
+      } finally {
+        body?.discard();
+      }
+      body = undefined;
+    }
+  }
+
+  async confirmUnchanged(): Promise<void> {}
+
+  async close(): Promise<void> {
+    this.#first?.response.discard();
+    this.#first = undefined;
+  }
+
+  /** The body that came with the opening, if it begins where the reading does and reaches as far. */
+  #takeFirst(offset: number, end: number): HttpResponse | undefined {
+    const first = this.#first;
+    if (first === undefined || first.offset !== offset || end > offset + first.length) return undefined;
+    this.#first = undefined;
+    return first.response;
+  }
+
+  async #bodyOf(position: number, end: number, signal: AbortSignal | undefined): Promise<HttpResponse> {
+    const { key, etag, size } = this.object;
+    let response: HttpResponse;
+    try {
+      response = await get(this.connection, this.bucket, key, {
+        range: [position, end - 1],
+        ...(this.options.versionId === undefined ? {} : { versionId: this.options.versionId }),
+        ...(etag === undefined ? {} : { ifMatch: etag }),
+        ...(signal === undefined ? {} : { signal }),
+      });
+    } catch (error) {
+      if (hasCode(error, 'NOT_FOUND')) throw changed(key, error);
+      throw error;
+    }
+    const range = contentRange(response.headers['content-range']);
+    const start = range?.start ?? 0;
+    const total = range?.size ?? Number(response.headers['content-length'] ?? 0);
+    if (unquote(response.headers.etag) !== etag || total !== size) {
+      response.discard();
+      throw changed(key);
+    }
+    if (start !== position) {
+      response.discard();
+      throw new CloudSyncError(
+        'BAD_ANSWER',
+        `The server does not give the part of "${key}" it was asked for`,
+        { path: key },
+      );
+    }
+    return response;
+  }
+}
+
+interface GetOptions {
+  range?: readonly [number, number];
+  versionId?: string;
+  ifMatch?: string;
+  accepts?: readonly number[];
+  signal?: AbortSignal;
+}
+
+async function get(
+  connection: S3Connection,
+  bucket: string,
+  key: string,
+  options: GetOptions,
+): Promise<HttpResponse> {
+  const headers: Record<string, string> = {};
+  if (options.range !== undefined) headers.range = `bytes=${options.range[0]}-${options.range[1]}`;
+  if (options.ifMatch !== undefined) headers['if-match'] = quote(options.ifMatch);
+  try {
+    return await connection.send({
+      kind: 'GET',
+      method: 'GET',
+      action: 'read',
+      bucket,
+      key,
+      query: encodeQuery({ versionId: options.versionId }),
+      headers,
+      stream: true,
+      ...(options.accepts === undefined ? {} : { accepts: options.accepts }),
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+  } catch (error) {
+    if (hasCode(error, 'PRECONDITION_FAILED')) throw changed(key, error);
+    throw error;
+  }
+}
+
+function changed(key: string, cause?: unknown): CloudSyncError {
+  return new CloudSyncError('CHANGED', `"${key}" is another object now than when it was looked at first`, {
+    path: key,
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+/** `bytes 0-99/1234`. */
+function contentRange(header: string | undefined): { start: number; size: number } | undefined {
+  const parts = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(header ?? '');
+  return parts === null ? undefined : { start: Number(parts[1]), size: Number(parts[3]) };
+}

@@ -1,0 +1,100 @@
+/** Single writes: checked by the server over the bytes, and by us over what it answers. */
+
+import { CloudSyncError, hasCode } from '../../errors.js';
+import type { HttpResponse } from '../http.js';
+import type { Content, ProviderOptions, StoredObject, WriteOptions } from '../store.js';
+import { prepareBody } from './bodies.js';
+import type { S3Connection, S3Request } from './connection.js';
+import type { Looker } from './looking.js';
+import { attributeHeaders, hidesMd5, isMd5, md5ToBase64, quote, unquote } from './objects.js';
+
+export class Writer {
+  /** The bucket encrypts with KMS by default: learned from the first answer. */
+  #hidesMd5: boolean;
+
+  constructor(
+    private readonly connection: S3Connection,
+    private readonly bucket: string,
+    private readonly looker: Looker,
+    private readonly options: ProviderOptions,
+  ) {
+    this.#hidesMd5 = /^(aws:|arn:)/.test(options.serverSideEncryption ?? '');
+  }
+
+  /** Writes a whole object with one PUT. */
+  async write(key: string, content: Content, options: WriteOptions): Promise<StoredObject> {
+    const { body, md5 } = await prepareBody(this.connection, content, options);
+    // As rclone: where the ETag won't be the MD5, the metadata says it.
+    const claimsMd5 = this.#hidesMd5 || /^(aws:|arn:)/.test(options.serverSideEncryption ?? '');
+    const request: S3Request = {
+      kind: 'PUT',
+      method: 'PUT',
+      action: 'write',
+      bucket: this.bucket,
+      key,
+      headers: {
+        ...attributeHeaders(options, this.options, claimsMd5 ? md5ToBase64(md5) : undefined),
+        ...(options.ifMatch === undefined ? {} : { 'if-match': quote(options.ifMatch) }),
+        ...(options.ifNoneMatch === undefined ? {} : { 'if-none-match': '*' }),
+      },
+      body,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    };
+    let response: HttpResponse;
+    try {
+      response = await this.connection.send(request);
+    } catch (error) {
+      const arrived = await this.#arrivedBefore(request, md5, content.size, error);
+      if (arrived !== undefined) return arrived;
+      throw error;
+    }
+    return await this.#confirm(key, content.size, md5, response, options.signal);
+  }
+
+  /** A condition may fail because an earlier attempt was carried out and only its answer was lost. */
+  async #arrivedBefore(
+    request: S3Request,
+    md5: string,
+    size: number,
+    error: unknown,
+  ): Promise<StoredObject | undefined> {
+    if (!hasCode(error, 'PRECONDITION_FAILED') || (request.sent ?? 0) < 2) return undefined;
+    const present = await this.looker.head(
+      request.key!,
+      request.signal === undefined ? {} : { signal: request.signal },
+    );
+    const presentMd5 = present?.hashes?.md5 ?? present?.claimedHashes?.md5;
+    return present !== undefined && presentMd5 === md5 && present.size === size ? present : undefined;
+  }
+
+  async #confirm(
+    key: string,
+    size: number,
+    md5: string,
+    response: HttpResponse,
+    signal: AbortSignal | undefined,
+  ): Promise<StoredObject> {
+    const etag = unquote(response.headers.etag);
+    const versionId = response.headers['x-amz-version-id'];
+    const object: StoredObject = { key, kind: 'file', size };
+    if (etag !== undefined) object.etag = etag;
+    if (versionId !== undefined) object.versionId = versionId;
+    if (etag !== undefined && isMd5(etag) && !hidesMd5(response.headers)) {
+      if (etag.toLowerCase() !== md5) {
+        throw new CloudSyncError('CHECKSUM_MISMATCH', `"${key}" is not stored as it was sent`, { path: key });
+      }
+      object.hashes = { md5 };
+      return object;
+    }
+    if (hidesMd5(response.headers)) this.#hidesMd5 = true;
+    // The server has checked Content-MD5; its ETag tells nothing more, so at least the size is asked for.
+    const found = await this.looker.head(key, {
+      ...(versionId === undefined || versionId === 'null' ? {} : { versionId }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    if (found === undefined || found.size !== size || (etag !== undefined && found.etag !== etag)) {
+      throw new CloudSyncError('CHECKSUM_MISMATCH', `"${key}" is not stored as it was sent`, { path: key });
+    }
+    return found;
+  }
+}
