@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { Node, NodeAPI, NodeDef, NodeMessage } from 'node-red';
 import type { Operation } from '../src/engine/report.js';
 import { CloudSyncError } from '../src/errors.js';
+import { configurationHash } from '../src/runner/configuration.js';
 import type { RunRequest, TaskCredential, TaskSettings } from '../src/runner/task.js';
 import { confinePath } from './local-paths.js';
 import { isEmpty } from './properties.js';
@@ -133,4 +134,22 @@ export async function buildRequest(
 ): Promise<RunRequest> {
   const parts = await PARTS[operation](RED, node, message);
   return { runId: randomUUID(), nodeId: node.id, operation, dataFolder, ...parts };
+}
+
+/**
+ * Tells the configuration a node was deployed with from another one: the runs of a node that comes back after a deploy
+ * go on where this is the same. Where the node alone makes no run yet (its task or path comes with the message), the
+ * saved properties tell.
+ */
+export async function nodeConfigurationHash(
+  RED: RED,
+  node: ConfiguredNode,
+  operation: Operation,
+): Promise<string> {
+  try {
+    return configurationHash(await buildRequest(RED, node, operation, {}, ''));
+  } catch {
+    const { name: _name, x: _x, y: _y, z: _z, wires: _wires, ...rest } = node.saved;
+    return JSON.stringify(rest);
+  }
 }

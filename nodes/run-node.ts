@@ -2,46 +2,33 @@
 
 import { randomUUID } from 'node:crypto';
 import type { NodeMessage, NodeMessageInFlow } from 'node-red';
-import type { Direction, Operation, Progress, RunReport, TransferMode } from '../src/engine/report.js';
+import type { Direction, Operation, RunReport, TransferMode } from '../src/engine/report.js';
 import { asCloudSyncError, CloudSyncError } from '../src/errors.js';
+import type { RunListener, Runner } from '../src/runner/runner.js';
 import type { RunRequest } from '../src/runner/task.js';
 import { shown } from './properties.js';
 import type { ConfiguredNode } from './requests.js';
 import { failureSentence, finishedStatus, progressStatus, queuedStatus, StatusLine } from './status.js';
 
-export interface RunListener {
-  onQueued?(why: string): void;
-  onStart?(): void;
-  onProgress?(progress: Progress): void;
-  onFinish(report: RunReport): void;
-}
-
 /** The part of the runner that nodes need. */
-export interface RunService {
-  submit(request: RunRequest, listener: RunListener): { runId: string };
-  adopt(nodeId: string, configurationHash: string, listen: (runId: string) => RunListener): unknown[];
-  release(nodeId: string, removed: boolean): void;
-  /** Aborts all runs of a node and says how many. */
-  abort(nodeId: string): number;
-}
+export type RunService = Pick<Runner, 'submit' | 'adopt' | 'release' | 'abort' | 'load'>;
 
 type Send = (messages: Array<NodeMessage | null>) => void;
 type Done = (error?: Error) => void;
 
-/** A run that goes on, and the message that asked for it. Lives longer than the node object: a redeploy makes a new one. */
-interface OpenRun {
-  message: NodeMessageInFlow;
-}
-
-/** Open runs by node id, then by run id. */
-const openRuns = new Map<string, Map<string, OpenRun>>();
+/**
+ * The messages whose runs go on, by node id, then by run id: several where one joined a run that waited. They outlive the
+ * node object: a redeploy makes a new one.
+ */
+const openRuns = new Map<string, Map<string, NodeMessageInFlow[]>>();
 
 /** How a node's runs are built and carried out. */
 export interface RunNodeContext {
   operation: Operation;
-  runs: RunService;
-  hash(request: RunRequest): string;
+  runs: () => RunService;
   request(message: NodeMessage): Promise<RunRequest>;
+  /** Tells this configuration from another one, whatever a message overrides. */
+  configurationHash(): Promise<string>;
 }
 
 /** The error a Catch node gets: one sentence with the reason and the mend, and the code. */
@@ -65,7 +52,7 @@ export class RunNode {
     node.on('close', (removed: boolean, done: () => void) => {
       this.closed = true;
       try {
-        context.runs.release(node.id, removed);
+        context.runs().release(node.id, removed);
         if (removed) openRuns.delete(node.id);
       } finally {
         done();
@@ -76,7 +63,7 @@ export class RunNode {
   private async onMessage(message: NodeMessageInFlow, send: Send, done: Done): Promise<void> {
     const { action } = message;
     if (action === 'abort') {
-      this.context.runs.abort(this.node.id);
+      this.context.runs().abort(this.node.id);
       done();
       return;
     }
@@ -88,31 +75,31 @@ export class RunNode {
         });
       }
       const request = await this.context.request(message);
-      if (this.closed) {
-        done();
-        return;
-      }
-      this.start(request, message, send, done);
+      request.configurationHash = await this.context.configurationHash();
+      if (this.closed) done();
+      else this.start(request, message, send, done);
     } catch (error) {
       this.finish(this.refusal(asCloudSyncError(error)), message, send, done);
     }
   }
 
   private start(request: RunRequest, message: NodeMessageInFlow, send: Send, done: Done): void {
-    const runs = openRuns.get(this.node.id) ?? new Map<string, OpenRun>();
-    openRuns.set(this.node.id, runs.set(request.runId, { message }));
-    this.context.runs.submit(request, this.listener(request.runId, message, send, done));
+    const { runId } = this.context.runs().submit(request, this.listener(message, send, done));
+    const runs = openRuns.get(this.node.id) ?? new Map<string, NodeMessageInFlow[]>();
+    openRuns.set(this.node.id, runs);
+    runs.set(runId, [...(runs.get(runId) ?? []), message]);
   }
 
-  private listener(runId: string, message: NodeMessageInFlow, send: Send, done: Done): RunListener {
+  private listener(message: NodeMessageInFlow, send: Send, done: Done): RunListener {
     return {
       onQueued: (why) => this.status.set(queuedStatus(why)),
+      onStart: () => this.status.set({ fill: 'blue', shape: 'dot', text: 'starting' }),
       onProgress: (progress) => {
         this.status.update(progressStatus(progress));
         send([null, null, { _msgid: message._msgid, topic: message.topic, payload: progress }]);
       },
       onFinish: (report) => {
-        openRuns.get(this.node.id)?.delete(runId);
+        openRuns.get(this.node.id)?.delete(report.runId);
         this.finish(report, message, send, done);
       },
     };
@@ -161,39 +148,66 @@ export class RunNode {
    */
   async takeOver(): Promise<void> {
     const { node, context } = this;
-    for (const { message } of [...(openRuns.get(node.id)?.values() ?? [])]) {
-      const request = await context.request(message).catch(() => undefined);
-      if (request === undefined || this.closed) continue;
-      context.runs.adopt(node.id, context.hash(request), (runId) => this.adoptedListener(runId, message));
+    if (openRuns.get(node.id)?.size) {
+      const hash = await context.configurationHash();
+      if (this.closed) return;
+      const tickets = context.runs().adopt(node.id, hash, (runId) => this.adoptedListener(runId));
+      if (tickets.length > 0) return;
+      // Changed by the deploy: the runner ends them, nobody hears of it.
+      openRuns.delete(node.id);
     }
-    if (!this.closed) await this.showProblem();
+    await this.showLastRun();
   }
 
-  private adoptedListener(runId: string, fallback: NodeMessageInFlow): RunListener {
-    const message = openRuns.get(this.node.id)?.get(runId)?.message ?? fallback;
+  /** Carries on for every message that waits for this run. */
+  private adoptedListener(runId: string): RunListener {
+    const messages = openRuns.get(this.node.id)?.get(runId) ?? [];
+    const listeners = messages.map((message) => this.adoptedMessage(message));
+    return {
+      onQueued: (why) => listeners[0]?.onQueued?.(why),
+      onProgress: (progress) => listeners[0]?.onProgress?.(progress),
+      onFinish: (report) => {
+        for (const listener of listeners) listener.onFinish(report);
+      },
+    };
+  }
+
+  private adoptedMessage(message: NodeMessageInFlow): RunListener {
+    const { node } = this;
     // `done` of the node that is gone leads nowhere. A node's own way to the Complete nodes has no public name.
-    const complete = (this.node as unknown as { _complete?: (message: NodeMessage) => void })._complete;
+    const complete = (node as unknown as { _complete?: (message: NodeMessage) => void })._complete;
     return this.listener(
-      runId,
       message,
-      (messages) => this.node.send(messages as NodeMessage[]),
+      (messages) => node.send(messages as NodeMessage[]),
       (error) => {
-        if (error !== undefined) this.node.error(error, message);
-        else complete?.call(this.node, message);
+        if (error !== undefined) node.error(error, message);
+        else complete?.call(node, message);
       },
     );
   }
 
-  /** Says under the node at once, and not at three in the morning, that it can't run. */
-  private async showProblem(): Promise<void> {
-    if (openRuns.get(this.node.id)?.size) return;
+  /** What the last run came to, or at once, and not at three in the morning, why the node can't run. */
+  private async showLastRun(): Promise<void> {
+    const { node, context } = this;
+    const problem = await this.problem();
+    const { report } = problem === undefined ? await context.runs().load(node.id) : {};
+    if (this.closed || this.busy) return;
+    if (problem !== undefined) this.status.set({ fill: 'yellow', shape: 'ring', text: problem });
+    else if (report !== undefined) this.status.set(finishedStatus(report));
+  }
+
+  private get busy(): boolean {
+    return (openRuns.get(this.node.id)?.size ?? 0) > 0;
+  }
+
+  private async problem(): Promise<string | undefined> {
     // Where the task comes with the message there is nothing to check yet.
-    if (this.context.operation === 'verify' && !this.node.saved.task) return;
+    if (this.context.operation === 'verify' && !this.node.saved.task) return undefined;
     try {
       await this.context.request({});
+      return undefined;
     } catch (error) {
-      const { message } = asCloudSyncError(error);
-      if (!this.closed) this.status.set({ fill: 'yellow', shape: 'ring', text: message });
+      return asCloudSyncError(error).message;
     }
   }
 }

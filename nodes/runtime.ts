@@ -7,15 +7,32 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { NodeDef } from 'node-red';
 import type { Operation } from '../src/engine/report.js';
-import { configurationHash, Runner } from '../src/runner/runner.js';
-import { buildRequest, type ConfiguredNode, packageSettings, type RED } from './requests.js';
-import { RunNode, type RunService } from './run-node.js';
+import { CloudSyncError } from '../src/errors.js';
+import type { AnswerValues, Question } from '../src/runner/ask.js';
+import { Runner } from '../src/runner/runner.js';
+import {
+  buildRequest,
+  type ConfiguredNode,
+  nodeConfigurationHash,
+  packageSettings,
+  type RED,
+} from './requests.js';
+import { RunNode } from './run-node.js';
+import { nextRun } from './schedule.js';
 
 export { asCloudSyncError, CloudSyncError } from '../src/errors.js';
+export { CREDENTIAL_SECRETS } from './credential-secrets.js';
+export { confinePath } from './local-paths.js';
+export { localFolder } from './properties.js';
+export { packageSettings } from './requests.js';
 export { addRoute, type RouteInput, textOf } from './routes.js';
 export { nextRun, startSchedule } from './schedule.js';
+export { readTypedCredential } from './typed-credential.js';
 
-let runner: Runner | undefined;
+/** What nodes and routes use of the runner. */
+export type SharedRunner = Pick<Runner, keyof Runner>;
+
+let runner: SharedRunner | undefined;
 
 /** Nodes at work by id. */
 const runNodes = new Map<string, RunNode>();
@@ -33,7 +50,7 @@ export function dataFolder(RED: RED): string {
 }
 
 /** The one runner of this process, made when it is needed first. */
-export function sharedRunner(RED: RED): Runner {
+export function sharedRunner(RED: RED): SharedRunner {
   if (runner === undefined) {
     const { runMemoryMb, historyDays } = packageSettings(RED);
     runner = new Runner({
@@ -42,12 +59,88 @@ export function sharedRunner(RED: RED): Runner {
       runMemoryMb,
       historyDays,
     });
+    runner.onChange(announce);
   }
   return runner;
 }
 
+type NodeRunState = ReturnType<Runner['state']>;
+
+/** What the sidebar shows of a node. */
+export interface DeployedNode {
+  id: string;
+  type: string;
+  name: string;
+  operation: Operation;
+  schedule: string;
+  enabled: boolean;
+  /** ms since the epoch; null: no schedule, or off. */
+  nextRun: number | null;
+  state: NodeRunState;
+}
+
+function describe({ node, context }: RunNode, state: NodeRunState): DeployedNode {
+  const { saved } = node;
+  return {
+    id: node.id,
+    type: node.type,
+    name: String(saved.name ?? ''),
+    operation: context.operation,
+    schedule: String(saved.schedule ?? ''),
+    enabled: saved.enabled !== false,
+    nextRun: nextRun(saved),
+    state,
+  };
+}
+
+/** Every node at work, what earlier processes knew of it included. */
+export async function describeNodes(RED: RED): Promise<{ nodes: DeployedNode[] }> {
+  const nodes = await Promise.all(
+    [...runNodes.values()].map(async (runNode) =>
+      describe(runNode, await sharedRunner(RED).load(runNode.node.id)),
+    ),
+  );
+  return { nodes };
+}
+
+/** @throws NOT_FOUND where no node at work has this id */
+export function deployedNode(id: string | undefined): RunNode {
+  const found = runNodes.get(id ?? '');
+  if (found !== undefined) return found;
+  throw new CloudSyncError('NOT_FOUND', 'That node is not deployed, or disabled', {
+    advice: 'Deploy first.',
+  });
+}
+
+const publishers = new Set<(nodeId: string) => void>();
+
+function announce(nodeId: string): void {
+  for (const publish of publishers) publish(nodeId);
+}
+
+/** Tells the editors of every change, over Node-RED's own websocket. */
+export function publishChanges(RED: RED): void {
+  publishers.clear();
+  publishers.add((nodeId) => {
+    const runNode = runNodes.get(nodeId);
+    if (runNode === undefined) return;
+    RED.comms.publish(`cloud-sync/task/${nodeId}`, describe(runNode, sharedRunner(RED).state(nodeId)), false);
+  });
+}
+
+/** Asks in a child process; what went wrong is thrown. */
+export async function askRunner<Q extends Question>(
+  RED: RED,
+  question: Q,
+  signal?: AbortSignal,
+): Promise<AnswerValues[Q['kind']]> {
+  const answer = await sharedRunner(RED).ask(question, signal);
+  if (!answer.ok) throw CloudSyncError.fromRecord(answer.error);
+  return answer.value as AnswerValues[Q['kind']];
+}
+
 /** Tests put a double here; undefined makes a new runner when it is needed next. */
-export function replaceRunner(replacement: Runner | undefined): void {
+export function replaceRunner(replacement: SharedRunner | undefined): void {
   runner = replacement;
 }
 
@@ -81,17 +174,11 @@ export function registerRunNode(
   function RunNodeType(this: ConfiguredNode, definition: NodeDef): void {
     RED.nodes.createNode(this, definition);
     this.saved = definition as NodeDef & Record<string, unknown>;
-    const runs: RunService = {
-      submit: (request, listener) => sharedRunner(RED).submit(request, listener),
-      adopt: (nodeId, hash, listen) => sharedRunner(RED).adopt(nodeId, hash, listen),
-      release: (nodeId, removed) => sharedRunner(RED).release(nodeId, removed),
-      abort: (nodeId) => sharedRunner(RED).abort(nodeId),
-    };
     const runNode = new RunNode(this, {
       operation,
-      runs,
-      hash: configurationHash,
+      runs: () => sharedRunner(RED),
       request: (message) => buildRequest(RED, this, operation, message, dataFolder(RED)),
+      configurationHash: () => nodeConfigurationHash(RED, this, operation),
     });
     runNodes.set(this.id, runNode);
     arrivals.push(runNode);

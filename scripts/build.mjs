@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { build } from 'tsup';
 
 const nodeFolders = readdirSync('nodes', { withFileTypes: true })
-  .filter((entry) => entry.isDirectory() && existsSync(join('nodes', entry.name, `${entry.name}.ts`)))
+  .filter((entry) => entry.isDirectory() && existsSync(join('nodes', entry.name, `${entry.name}.html`)))
   .map((entry) => entry.name);
 
 /** The nodes share one copy of their runtime (run table, locks): it is a file of its own, not part of each bundle. */

@@ -1,0 +1,68 @@
+/** What the dialogs ask while nothing is deployed yet: is this credential right, which buckets and folders are there. */
+
+import type { NodeAPI } from 'node-red';
+import type { Question } from '../../src/runner/ask.js';
+import {
+  addRoute,
+  askRunner,
+  confinePath,
+  localFolder,
+  packageSettings,
+  type RouteInput,
+  readTypedCredential,
+  textOf,
+} from '../runtime.js';
+
+/**
+ * Adds the routes. All of them use secrets or look at the machine, so all need `cloud-sync.write`.
+ *
+ * | POST /cloud-sync/ | body | answer |
+ * | --- | --- | --- |
+ * | `credential/verify` | `credential` | `{ account?, bucketCount?, notes }` |
+ * | `buckets` | `credential` | `{ buckets: [{name}], complete }` |
+ * | `buckets/create` | `credential`, `bucket`, `region?` | `{}` |
+ * | `buckets/check` | `credential`, `bucket` | `{}` |
+ * | `folder` | `credential`, `bucket`, `folder`, `after?` | `{ entries: [{name, kind, size}], next? }` |
+ * | `local-folder` | `path`, `after?` | the same, and the `path` that was listed |
+ */
+export function addCredentialRoutes(RED: NodeAPI): void {
+  const asks = (path: string, question: (input: RouteInput) => Question) =>
+    addRoute(RED, 'post', path, (input) => askRunner(RED, question(input), input.signal));
+  const credential = ({ body }: RouteInput) => readTypedCredential(RED, body);
+  const after = ({ body }: RouteInput) => textOf(body, 'after') || undefined;
+
+  asks('credential/verify', (input) => ({ kind: 'check', credential: credential(input) }));
+  asks('buckets', (input) => ({ kind: 'listBuckets', credential: credential(input) }));
+  asks('buckets/create', (input) => ({
+    kind: 'createBucket',
+    credential: credential(input),
+    bucket: textOf(input.body, 'bucket'),
+    region: textOf(input.body, 'region') || undefined,
+  }));
+  asks('buckets/check', (input) => ({
+    kind: 'checkBucket',
+    credential: credential(input),
+    bucket: textOf(input.body, 'bucket'),
+  }));
+  asks('folder', (input) => ({
+    kind: 'listFolder',
+    credential: credential(input),
+    bucket: textOf(input.body, 'bucket'),
+    folder: textOf(input.body, 'folder'),
+    after: after(input),
+  }));
+  addRoute(RED, 'post', 'local-folder', async (input) => {
+    const { allowedPaths } = packageSettings(RED);
+    const path = textOf(input.body, 'path');
+    if (path === '' && allowedPaths !== undefined) {
+      return { path: '', entries: allowedPaths.map((name) => ({ name, kind: 'folder', size: 0 })) };
+    }
+    const folder = await confinePath(localFolder(path === '' ? '/' : path, 'path'), 'path', allowedPaths);
+    const page = await askRunner(
+      RED,
+      { kind: 'listLocalFolder', path: folder, after: after(input) },
+      input.signal,
+    );
+    return { path: folder, ...page };
+  });
+}
