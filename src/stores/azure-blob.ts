@@ -1,0 +1,186 @@
+/**
+ * Azure Blob Storage, with an account key or a SAS token. What the rooms in `azure-blob/` do:
+ * `credential` (address and signature), `transport` (requests), `errors` (what Azure's words mean), `store` (a container),
+ * `listing`, `reading`, `upload`, `copying`, `deleting`, and `sdk` (Azure's own SDK for what is rare).
+ *
+ * Times are kept as rclone's azureblob backend keeps them: metadata `mtime`, RFC 3339 in UTC with nine decimals, which a
+ * listing carries. So does the Content-MD5; see `objectOf` for what it proves.
+ */
+
+import { CloudSyncError, hasCode, throwIfAborted } from '../errors.js';
+import { type AzureCredential, accountAddress, readCredential, sasExpiry } from './azure-blob/credential.js';
+import { ReadAheadBudget } from './azure-blob/reading.js';
+import { AzureClients } from './azure-blob/sdk.js';
+import { type AccountTraits, AzureBlobStore } from './azure-blob/store.js';
+import { AzureTransport, type TransportTuning } from './azure-blob/transport.js';
+import type { CredentialConfig, CredentialSecrets } from './registry.js';
+import type { Account, AccountContext, Bucket, CredentialCheck, Store } from './store.js';
+
+const DAY_MS = 24 * 3600_000;
+const MINUTE_MS = 60_000;
+/** While a person waits for the answer. */
+const CHECK_ATTEMPTS = 2;
+
+/**
+ * Opens an account; sends no request yet.
+ * @throws CloudSyncError INVALID_INPUT, CREDENTIAL_MISSING, WRONG_SECRET for what can be seen to be wrong
+ */
+export function openAzureBlobAccount(
+  config: CredentialConfig,
+  secrets: CredentialSecrets,
+  context: AccountContext,
+  tuning: TransportTuning = {},
+): Account {
+  const caCertificate = typeof config.caCertificate === 'string' ? config.caCertificate.trim() : '';
+  return new AzureBlobAccount(readCredential(config, secrets), context, caCertificate, tuning);
+}
+
+/**
+ * What a container is, whichever credential reaches it: `azure-blob://photos.blob.core.windows.net/backup`. Loads and
+ * asks nothing.
+ * @throws CloudSyncError INVALID_INPUT
+ */
+export function azureBlobIdentity(config: CredentialConfig, bucket: string): string {
+  return identityOf(accountAddress(config).host, bucket);
+}
+
+function identityOf(host: string, bucket: string): string {
+  return bucket === '' ? `azure-blob://${host}` : `azure-blob://${host}/${bucket}`;
+}
+
+class AzureBlobAccount implements Account {
+  readonly identity: string;
+  readonly #credential: AzureCredential;
+  readonly #context: AccountContext;
+  readonly #transport: AzureTransport;
+  readonly #clients: AzureClients;
+  readonly #budget = new ReadAheadBudget();
+  readonly #traits: AccountTraits = {};
+
+  constructor(
+    credential: AzureCredential,
+    context: AccountContext,
+    caCertificate: string,
+    tuning: TransportTuning,
+  ) {
+    this.#credential = credential;
+    this.#context = context;
+    this.#transport = new AzureTransport(credential, context, caCertificate, tuning);
+    this.#clients = new AzureClients(this.#transport);
+    this.identity = identityOf(credential.host, '');
+  }
+
+  async check(signal?: AbortSignal): Promise<CredentialCheck> {
+    throwIfAborted(signal);
+    const check: CredentialCheck = { account: this.#credential.accountName, notes: [] };
+    try {
+      check.bucketCount = await this.#countContainers(signal);
+    } catch (error) {
+      const isForOneContainer = this.#credential.sas?.has('sr') === true;
+      // A token for one container fits no other address, and says so as if it were wrong.
+      if (!hasCode(error, 'NO_PERMISSION') && !(isForOneContainer && hasCode(error, 'WRONG_SECRET')))
+        throw error;
+      check.notes.push(
+        isForOneContainer
+          ? 'This SAS token is for one container: type its name, it is checked then.'
+          : 'This credential may not list containers: type the name of the container, it is checked then.',
+      );
+    }
+    this.#noteExpiry(check);
+    this.#noteClock(check);
+    return check;
+  }
+
+  async *listBuckets(signal?: AbortSignal): AsyncGenerator<Bucket> {
+    throwIfAborted(signal);
+    const service = await this.#clients.service();
+    for await (const container of service.listContainers(
+      signal === undefined ? {} : { abortSignal: signal },
+    )) {
+      yield { name: container.name };
+    }
+  }
+
+  async createBucket(name: string, options: { region?: string; signal?: AbortSignal } = {}): Promise<void> {
+    throwIfAborted(options.signal);
+    if (!/^(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*$/.test(name)) {
+      throw new CloudSyncError('INVALID_NAME', `A container can't be named "${name}"`, {
+        field: 'bucket',
+        advice: 'Use 3 to 63 small letters, digits and single hyphens.',
+      });
+    }
+    const container = await this.#clients.container(name);
+    await container.create(options.signal === undefined ? {} : { abortSignal: options.signal });
+  }
+
+  openStore(bucket: string): Store {
+    if (!/^(\$web|\$root|[a-z0-9]([a-z0-9-]{1,61})[a-z0-9])$/.test(bucket)) {
+      throw new CloudSyncError(
+        'INVALID_INPUT',
+        bucket === '' ? 'No container is named' : `A container can't be named "${bucket}"`,
+        { field: 'bucket', advice: 'Give the name of a container of this account.' },
+      );
+    }
+    const parts = {
+      transport: this.#transport,
+      clients: this.#clients,
+      budget: this.#budget,
+      traits: this.#traits,
+      options: this.#context.options ?? {},
+    };
+    return new AzureBlobStore(parts, bucket, identityOf(this.#credential.host, bucket));
+  }
+
+  async close(): Promise<void> {
+    await this.#transport.close();
+  }
+
+  async #countContainers(signal: AbortSignal | undefined): Promise<number> {
+    let count = 0;
+    let marker = '';
+    do {
+      const answer = await this.#transport.send({
+        kind: 'LIST',
+        method: 'GET',
+        path: '/',
+        query: { comp: 'list', ...(marker === '' ? {} : { marker }) },
+        maxAttempts: CHECK_ATTEMPTS,
+        ...(signal === undefined ? {} : { signal }),
+      });
+      const xml = answer.body.toString('utf8');
+      if (!xml.includes('<EnumerationResults')) {
+        throw new CloudSyncError('BAD_ANSWER', 'This is no Azure Blob Storage', {
+          field: 'endpoint',
+          advice: 'Check the endpoint; leave it empty for the public Azure cloud.',
+          retryable: false,
+        });
+      }
+      count += xml.split('<Container>').length - 1;
+      marker = /<NextMarker>([^<]+)<\/NextMarker>/.exec(xml)?.[1] ?? '';
+    } while (marker !== '');
+    return count;
+  }
+
+  #noteExpiry(check: CredentialCheck): void {
+    const expiry = sasExpiry(this.#credential);
+    if (expiry === undefined) return;
+    const left = expiry - this.#transport.now();
+    const when = new Date(expiry).toISOString();
+    if (left <= 0) {
+      throw new CloudSyncError('CREDENTIAL_EXPIRED', `The SAS token ran out at ${when}`, {
+        field: 'sasToken',
+        advice: 'Create a new one and save it here.',
+      });
+    }
+    if (left < 14 * DAY_MS) check.notes.push(`The SAS token runs out at ${when}.`);
+  }
+
+  #noteClock(check: CredentialCheck): void {
+    const offset = this.#transport.clockOffsetMs;
+    if (Math.abs(offset) < MINUTE_MS) return;
+    const minutes = Math.round(Math.abs(offset) / MINUTE_MS);
+    check.notes.push(
+      `The clock of this machine is ${minutes} minutes ${offset > 0 ? 'behind' : 'ahead of'} Azure's; requests are signed with Azure's.`,
+    );
+  }
+}

@@ -1,0 +1,113 @@
+/** What is common to writing whole blobs and blobs of blocks: reading the source, and checking it. */
+
+import { createHash } from 'node:crypto';
+import { CloudSyncError, throwIfAborted } from '../../errors.js';
+import type { Content, HashAlgorithm, Hashes } from '../store.js';
+
+/** Hashes that Node.js computes; what else a caller knows can't be compared here. */
+const COMPUTABLE: readonly HashAlgorithm[] = ['md5', 'sha1', 'sha256'];
+
+/**
+ * All of `content` in memory, exactly as long as it says, and its MD5.
+ * @throws CloudSyncError CHANGED where it is longer or shorter, CHECKSUM_MISMATCH where it isn't what `expected` says
+ */
+export async function readChecked(
+  content: Content,
+  expected: Hashes | undefined,
+  signal: AbortSignal | undefined,
+): Promise<{ bytes: Uint8Array; md5: Buffer }> {
+  let bytes: Uint8Array;
+  if (content.bytes === undefined) {
+    // A copy, because a source may use its buffer again for the next chunk.
+    const whole = Buffer.allocUnsafe(content.size);
+    let size = 0;
+    for await (const chunk of abortable(exactly(content), signal)) {
+      whole.set(chunk, size);
+      size += chunk.byteLength;
+    }
+    bytes = whole;
+  } else {
+    bytes = content.bytes;
+  }
+  throwIfAborted(signal);
+  for (const algorithm of COMPUTABLE) {
+    const wanted = expected?.[algorithm];
+    if (wanted === undefined) continue;
+    if (createHash(algorithm).update(bytes).digest('hex') !== wanted) throw mismatch();
+  }
+  return { bytes, md5: createHash('md5').update(bytes).digest() };
+}
+
+/** The MD5 of `content`, read once without keeping it. */
+export async function md5Of(content: Content, signal: AbortSignal | undefined): Promise<Buffer> {
+  const hash = createHash('md5');
+  for await (const chunk of abortable(exactly(content), signal)) hash.update(chunk);
+  return hash.digest();
+}
+
+/** Reads a content again and throws CHANGED at its end where it isn't what it was when it was hashed. */
+export class HashedSource {
+  constructor(
+    readonly content: Content,
+    readonly md5: Buffer,
+  ) {}
+
+  async *read(): AsyncGenerator<Uint8Array> {
+    const hash = createHash('md5');
+    for await (const chunk of exactly(this.content)) {
+      hash.update(chunk);
+      yield chunk;
+    }
+    if (!hash.digest().equals(this.md5)) {
+      throw new CloudSyncError('CHANGED', 'The content is another one than a moment ago');
+    }
+  }
+}
+
+/** Throws CHANGED where a content isn't as long as it says: the file grew or shrank since it was looked at. */
+async function* exactly(content: Content): AsyncGenerator<Uint8Array> {
+  let size = 0;
+  for await (const chunk of content.read()) {
+    size += chunk.byteLength;
+    if (size > content.size) throw otherSize(content.size, 'more');
+    yield chunk;
+  }
+  if (size < content.size) throw otherSize(content.size, String(size));
+}
+
+function otherSize(expected: number, got: string): CloudSyncError {
+  return new CloudSyncError('CHANGED', `${expected} bytes were to be sent, but there are ${got}`);
+}
+
+export function mismatch(): CloudSyncError {
+  return new CloudSyncError('CHECKSUM_MISMATCH', 'The content is not what its hash says');
+}
+
+/** Ends with ABORTED as soon as `signal` fires, even while the source has nothing to give. */
+async function* abortable(
+  chunks: AsyncGenerator<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  throwIfAborted(signal);
+  if (signal === undefined) {
+    yield* chunks;
+    return;
+  }
+  let stop = (): void => {};
+  const aborted = new Promise<'aborted'>((resolve) => {
+    stop = () => resolve('aborted');
+  });
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    for (;;) {
+      const next = await Promise.race([chunks.next(), aborted]);
+      throwIfAborted(signal);
+      if (next === 'aborted' || next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    signal.removeEventListener('abort', stop);
+    // Not waited for: a source that is stuck would hold us too.
+    void chunks.return(undefined).catch(() => {});
+  }
+}
