@@ -108,11 +108,11 @@ function dropboxToken(secrets: TaskCredential['secrets']): string | undefined {
   });
 }
 
-/** Named here too, so that a report of a credential whose provider is unknown can still be written. */
+/** A report of a task whose provider is unknown to this version is written all the same. */
 function environmentType(provider: string): string {
   try {
     return providerById(provider).environmentType;
   } catch {
-    return provider.toUpperCase().replaceAll('-', '_');
+    return provider === 'azure-blob' ? 'AZUREBLOB' : provider.toUpperCase().replaceAll('-', '_');
   }
 }
