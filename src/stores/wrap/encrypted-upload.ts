@@ -1,6 +1,6 @@
 /** An upload in parts whose bytes are encrypted on the way. */
 
-import { CloudSyncError } from '../../errors.js';
+import { CloudSyncError, throwIfAborted } from '../../errors.js';
 import { hashContent } from '../compare.js';
 import type { Cipher } from '../encryption/cipher.js';
 import { type BlockTags, encryptedRange, forgetTags } from '../encryption/encrypt.js';
@@ -66,10 +66,16 @@ export class EncryptedUpload implements Upload {
   }
 
   async sendPart(number: number, content: Content, signal?: AbortSignal): Promise<ArrivedPart> {
-    await this.refuseOtherContent(number, content, signal);
-    const part = await this.inner.sendPart(number, this.encrypted(number, content, this.tags), signal);
-    forgetTags(this.tags, this.storedRange(number));
-    return part;
+    try {
+      await this.refuseOtherContent(number, content, signal);
+      const part = await this.inner.sendPart(number, this.encrypted(number, content, this.tags), signal);
+      forgetTags(this.tags, this.storedRange(number));
+      return part;
+    } catch (error) {
+      // A source that gives up when it is stopped looks like one that became shorter.
+      throwIfAborted(signal);
+      throw error;
+    }
   }
 
   keepPart(part: ArrivedPart): void {

@@ -3,7 +3,7 @@
  * through as they are stored: the engine maps names, with `encryptedNames`.
  */
 
-import { CloudSyncError, hasCode } from '../../errors.js';
+import { CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
 import { type ComparisonTrust, type ContentComparison, compareByHashes, hashContent } from '../compare.js';
 import type { Cipher } from '../encryption/cipher.js';
 import { DecryptedReader } from '../encryption/decrypt.js';
@@ -126,7 +126,13 @@ export class EncryptedStore implements Store {
     const { hashes, ...rest } = options;
     const checked = checkedContent(content, hashes);
     const encrypted = encryptedContent(this.cipher, checked, newNonce(), new Map());
-    return plainObject(await this.inner.write(key, encrypted, { ...rest, contentType: CONTENT_TYPE }));
+    try {
+      return plainObject(await this.inner.write(key, encrypted, { ...rest, contentType: CONTENT_TYPE }));
+    } catch (error) {
+      // A source that gives up when it is stopped looks like one that became shorter.
+      throwIfAborted(options.signal);
+      throw error;
+    }
   }
 
   async createUpload(key: string, size: number, options: CreateUploadOptions = {}): Promise<Upload> {
