@@ -31,6 +31,8 @@ describe('Azure Blob Storage (azurite)', () => {
       store: account.openStore(name),
       reopen: () => open().openStore(name),
       missing: () => open().openStore('not-there'),
+      // Azurite answers 500 to a listing with a name that XML can't hold; Azure writes it percent-encoded.
+      emulatorRefuses: /\ufffe/,
       dispose: async () => {
         for (const opened of accounts) await opened.close();
       },

@@ -146,7 +146,7 @@ export function readingTests(subject: Subject): void {
     it('checks that the place is there', async () => {
       const { store } = subject;
       await store.check();
-      assert.match(store.identity, /^[a-z0-9]+:/);
+      assert.match(store.identity, /^[a-z0-9][a-z0-9+.-]*:/);
       const missing = subject.target.missing?.();
       if (missing === undefined) return;
       try {

@@ -20,6 +20,8 @@ export interface StoreUnderTest {
   missing?: () => Store;
   /** Where objects can be archived: the class, and how a restore that was asked for is made to finish. */
   archive?: { storageClass: string; finishThaw(key: string): Promise<void> };
+  /** Segments that this server, an emulator, can't hold although the provider it stands for can. */
+  emulatorRefuses?: RegExp;
   /** Removes everything and ends what was started. */
   dispose(): Promise<void>;
 }
