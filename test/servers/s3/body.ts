@@ -264,19 +264,19 @@ function readIncoming(
   const { incoming } = request;
   return new Promise((resolve, reject) => {
     let ended = false;
-    const fail = (error: Error) => {
+    const fail = (error?: Error) => {
       if (ended) return;
       ended = true;
       incoming.off('data', onData);
       incoming.resume();
-      reject(error);
+      reject(error ?? new ConnectionGone());
     };
     const onData = (chunk: Buffer) => {
       request.bodyBytes += chunk.length;
       try {
         if (around.faults.bodyProgress(request.bodyBytes) === 'break') {
           incoming.socket.resetAndDestroy();
-          return fail(new ConnectionGone());
+          return fail();
         }
         onBytes(chunk);
       } catch (error) {
@@ -295,7 +295,7 @@ function readIncoming(
       ended = true;
       resolve();
     });
-    incoming.on('close', () => fail(new ConnectionGone()));
-    incoming.on('error', () => fail(new ConnectionGone()));
+    incoming.on('close', () => fail());
+    incoming.on('error', () => fail());
   });
 }

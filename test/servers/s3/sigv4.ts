@@ -116,7 +116,7 @@ function claimOfHeader(request: S3Request): Claim {
     throw s3Error('AuthorizationHeaderMalformed');
   return {
     presigned: false,
-    ...parseCredential(credential, s3Error('AuthorizationHeaderMalformed')),
+    ...parseCredential(credential, () => s3Error('AuthorizationHeaderMalformed')),
     signedHeaders: signedHeaders.split(';'),
     signature,
     date: header(request, 'x-amz-date') ?? amzDateOf(header(request, 'date')),
@@ -148,16 +148,16 @@ function claimOfQuery(request: S3Request): Claim {
   }
   return {
     presigned: true,
-    ...parseCredential(credential, malformed('Error parsing the X-Amz-Credential parameter')),
+    ...parseCredential(credential, () => malformed('Error parsing the X-Amz-Credential parameter')),
     signedHeaders: signedHeaders.split(';'),
     signature,
     date,
   };
 }
 
-function parseCredential(text: string, malformed: S3Error): Pick<Claim, 'accessKeyId' | 'scope'> {
+function parseCredential(text: string, malformed: () => S3Error): Pick<Claim, 'accessKeyId' | 'scope'> {
   const parts = text.split('/');
-  if (parts.length < 5) throw malformed;
+  if (parts.length < 5) throw malformed();
   const [day, region, service, end] = parts.slice(-4) as [string, string, string, string];
   return { accessKeyId: parts.slice(0, -4).join('/'), scope: [day, region, service, end] };
 }
