@@ -8,7 +8,7 @@
  */
 
 import { CloudSyncError, hasCode, throwIfAborted } from '../errors.js';
-import { type AzureCredential, accountAddress, readCredential, sasExpiry } from './azure-blob/credential.js';
+import { type AzureCredential, identityOf, readCredential, sasExpiry } from './azure-blob/credential.js';
 import { ReadAheadBudget } from './azure-blob/reading.js';
 import { AzureClients } from './azure-blob/sdk.js';
 import { type AccountTraits, AzureBlobStore } from './azure-blob/store.js';
@@ -33,19 +33,6 @@ export function openAzureBlobAccount(
 ): Account {
   const caCertificate = typeof config.caCertificate === 'string' ? config.caCertificate.trim() : '';
   return new AzureBlobAccount(readCredential(config, secrets), context, caCertificate, tuning);
-}
-
-/**
- * What a container is, whichever credential reaches it: `azure-blob://photos.blob.core.windows.net/backup`. Loads and
- * asks nothing.
- * @throws CloudSyncError INVALID_INPUT
- */
-export function azureBlobIdentity(config: CredentialConfig, bucket: string): string {
-  return identityOf(accountAddress(config).host, bucket);
-}
-
-function identityOf(host: string, bucket: string): string {
-  return bucket === '' ? `azure-blob://${host}` : `azure-blob://${host}/${bucket}`;
 }
 
 class AzureBlobAccount implements Account {

@@ -4,6 +4,7 @@
  */
 
 import { CloudSyncError } from '../errors.js';
+import { azureBlobIdentity } from './azure-blob/credential.js';
 import type { Account, AccountContext } from './store.js';
 
 /** One thing the user fills in. */
@@ -33,6 +34,11 @@ export interface ProviderDescription {
   environmentType: string;
   fields: readonly ProviderField[];
   hasBuckets: boolean;
+  /**
+   * The `identity` of the store, without loading the provider or asking it: two credentials that reach the same bucket
+   * give the same one. Throws INVALID_INPUT.
+   */
+  identity?(config: CredentialConfig, secrets: CredentialSecrets, bucket: string): string;
   load(): Promise<(config: CredentialConfig, secrets: CredentialSecrets, context: AccountContext) => Account>;
 }
 
@@ -58,6 +64,26 @@ export const PROVIDERS: readonly ProviderDescription[] = [
       ...SHARED_FIELDS,
     ],
     load: async () => (await import('./s3.js')).openS3Account,
+  },
+  {
+    id: 'azure-blob',
+    label: 'Azure Blob Storage',
+    environmentType: 'AZUREBLOB',
+    hasBuckets: true,
+    fields: [
+      {
+        name: 'accountName',
+        type: 'text',
+        secret: false,
+        required: true,
+        pattern: '^[A-Za-z0-9-]{1,63}$',
+      },
+      { name: 'accountKey', type: 'password', secret: true, required: false },
+      { name: 'sasToken', type: 'password', secret: true, required: false },
+      ...SHARED_FIELDS,
+    ],
+    identity: (config, _secrets, bucket) => azureBlobIdentity(config, bucket),
+    load: async () => (await import('./azure-blob.js')).openAzureBlobAccount,
   },
 ];
 

@@ -73,6 +73,20 @@ export function accountAddress(
   return { accountName, origin: url.origin, basePath, host: `${accountName}.${url.host}` };
 }
 
+/**
+ * What a container is, whichever credential reaches it: `azure-blob://photos.blob.core.windows.net/backup`. Loads and
+ * asks nothing.
+ * @throws CloudSyncError INVALID_INPUT
+ */
+export function azureBlobIdentity(config: CredentialConfig, bucket: string): string {
+  return identityOf(accountAddress(config).host, bucket);
+}
+
+/** The identity of a container, or of the account where `bucket` is ''. */
+export function identityOf(host: string, bucket: string): string {
+  return bucket === '' ? `azure-blob://${host}` : `azure-blob://${host}/${bucket}`;
+}
+
 function text(value: unknown): string {
   return typeof value === 'string' ? value.trim() : '';
 }
