@@ -9,7 +9,7 @@ import type { Folder, Root } from './folders.js';
 import { openFile } from './read.js';
 import { fromSystemError } from './system-errors.js';
 import { newWriteName } from './temporary-names.js';
-import { commit, removeIfThere, writeFile } from './write.js';
+import { closeDraft, commit, type Draft, removeIfThere, writeFile } from './write.js';
 
 const { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE, O_RDWR, O_NOFOLLOW } = fs.constants;
 
@@ -49,10 +49,11 @@ async function cloneFile(
     try {
       if (!tryClone(source.folder.at(source.name), folder, temporaryName)) return undefined;
       const fd = fs.openSync(folder.at(temporaryName), O_RDWR | O_NOFOLLOW);
+      const draft: Draft = { folder, fd, temporaryName, name, key };
       try {
-        return await commit({ folder, fd, temporaryName, name, key }, attributes, options, copier);
+        return await commit(draft, attributes, options, copier);
       } finally {
-        fs.closeSync(fd);
+        closeDraft(draft);
       }
     } catch (error) {
       removeIfThere(folder.at(temporaryName));

@@ -120,14 +120,12 @@ export class Root {
   /** Throws OBSTRUCTED where a step on the way is no folder, ENOENT where it is missing. */
   checkWay(names: readonly DiskName[]): void {
     let path: DiskName = this.path;
+    if (fs.realpathSync(this.path) !== this.path) throw obstructed(this.path);
     for (const name of names) {
       path = joinPath(path, name);
       if (fs.lstatSync(path).isDirectory()) continue;
-      throw new CloudSyncError('OBSTRUCTED', `${path.toString()} is not a folder but stands on the way`, {
-        advice: 'Move or rename what stands in its place.',
-      });
+      throw obstructed(path);
     }
-    if (names.length === 0) fs.lstatSync(path);
   }
 }
 
@@ -137,6 +135,12 @@ export function isDescriptorOf(fd: number, path: DiskName): boolean {
   const link = `/proc/self/fd/${fd}`;
   if (typeof path === 'string') return fs.readlinkSync(link) === path;
   return fs.readlinkSync(link, { encoding: 'buffer' }).equals(path);
+}
+
+function obstructed(path: DiskName): CloudSyncError {
+  return new CloudSyncError('OBSTRUCTED', `${path.toString()} is not a folder but stands on the way`, {
+    advice: 'Move or rename what stands in its place.',
+  });
 }
 
 function makeFolder(path: DiskName): void {

@@ -24,7 +24,7 @@ import type { AttributeCopier } from './attribute-copier.js';
 import type { Folder, Root } from './folders.js';
 import { fromSystemError } from './system-errors.js';
 import { isUploadName, newUploadName, recordNameOf } from './temporary-names.js';
-import { commit, NEW_FILE, removeIfThere, writeContent } from './write.js';
+import { closeDraft, commit, type Draft, NEW_FILE, removeIfThere, writeContent } from './write.js';
 
 export const UPLOAD_LIMITS: StoreFeatures['upload'] = {
   threshold: 64 * 1024 * 1024,
@@ -178,7 +178,7 @@ export class LocalUpload implements Upload {
       'ifMatch' | 'ifNoneMatch' | 'hashes' | 'beforeCommit' | 'durable' | 'signal'
     > = {},
   ): Promise<StoredObject> {
-    const { key, size } = this.state;
+    const { key } = this.state;
     throwIfAborted(options.signal);
     if (this.#present.size !== this.partCount) {
       throw new CloudSyncError(
@@ -192,18 +192,17 @@ export class LocalUpload implements Upload {
     const { folder, name } = this.#root.openParent(key);
     try {
       const fd = fs.openSync(folder.at(this.#temporaryName), WRITE_EXISTING);
+      const draft: Draft = { folder, fd, temporaryName: this.#temporaryName, name, key };
       try {
-        const expected = { ...this.#hashes, ...options.hashes };
-        await this.#verify(fd, expected, options.signal);
-        const draft = { folder, fd, temporaryName: this.#temporaryName, name, key };
+        await this.#verify(fd, { ...this.#hashes, ...options.hashes }, options.signal);
         const object = await commit(draft, this.#attributes, options, this.#copier);
         removeIfThere(folder.at(recordNameOf(this.#temporaryName)));
         return object;
       } finally {
-        fs.closeSync(fd);
+        closeDraft(draft);
       }
     } catch (error) {
-      throw fromSystemError(error, key, size === 0 ? 'make' : 'finish');
+      throw fromSystemError(error, key, 'finish');
     } finally {
       folder.close();
     }

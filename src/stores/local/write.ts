@@ -30,7 +30,7 @@ const writeAsync = promisify(fs.write) as (
 /** A file on its way to its place. */
 export interface Draft {
   folder: Folder;
-  /** Descriptor, open for reading and writing. */
+  /** Descriptor, open for reading and writing; -1 after {@link closeDraft}. */
   fd: number;
   /** Its own name and the one it is to have. */
   temporaryName: DiskName;
@@ -73,14 +73,23 @@ export async function withDraft<T>(
 ): Promise<T> {
   const temporaryName = newWriteName();
   const fd = fs.openSync(folder.at(temporaryName), NEW_FILE, 0o600);
+  const draft: Draft = { folder, fd, temporaryName, name, key };
   try {
-    return await use({ folder, fd, temporaryName, name, key });
+    return await use(draft);
   } catch (error) {
     removeIfThere(folder.at(temporaryName));
     throw error;
   } finally {
-    fs.closeSync(fd);
+    closeDraft(draft);
   }
+}
+
+/** Closes the descriptor, once. */
+export function closeDraft(draft: Draft): void {
+  if (draft.fd === -1) return;
+  const { fd } = draft;
+  draft.fd = -1;
+  fs.closeSync(fd);
 }
 
 /** Writes all of `content` at `position`. CHANGED where the content isn't as long as it says. */
@@ -139,10 +148,19 @@ export async function commit(
   await options.beforeCommit?.();
   throwIfAborted(options.signal);
   requireConditions(lookAtTarget(folder, name, key), options, key);
+  const { ino } = fs.fstatSync(fd, { bigint: true });
+  // Before the rename, because a network file system tells only now of bytes that it could not write.
+  closeDraft(draft);
   if (options.ifNoneMatch === undefined) fs.renameSync(folder.at(temporaryName), folder.at(name));
   else putWhereNothingIs(folder, temporaryName, name, key);
   if (options.durable === true) folder.sync();
-  return describedObjectOf(key, fs.fstatSync(fd, { bigint: true }));
+  const stored = fs.lstatSync(folder.at(name), { bigint: true });
+  if (stored.ino !== ino) {
+    throw new CloudSyncError('CHANGED', `${JSON.stringify(key)} was replaced by another program`, {
+      path: key,
+    });
+  }
+  return describedObjectOf(key, stored);
 }
 
 /** What the name holds now; OBSTRUCTED where it is a folder. A symbolic link counts as itself: it will be replaced. */
