@@ -3,7 +3,7 @@
  * through as they are stored: the engine maps names, with `encryptedNames`.
  */
 
-import { CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
+import { hasCode, throwIfAborted } from '../../errors.js';
 import { type ComparisonTrust, type ContentComparison, compareByHashes, hashContent } from '../compare.js';
 import type { Cipher } from '../encryption/cipher.js';
 import { DecryptedReader } from '../encryption/decrypt.js';
@@ -39,6 +39,9 @@ import { checkedContent } from './checked-content.js';
 import { EncryptedUpload, storedState } from './encrypted-upload.js';
 
 export { checkPassword } from '../encryption/check-password.js';
+
+/** The plain size of what is no encrypted file. */
+export const IMPOSSIBLE_SIZE = -1;
 
 /** What a provider is told of every encrypted content: that it can't tell. */
 const CONTENT_TYPE = 'application/octet-stream';
@@ -169,7 +172,8 @@ export class EncryptedStore implements Store {
 
   /** The copy keeps the nonce of its source, and has its content: no second content under one nonce. */
   async copy(sourceKey: string, key: string, options: CopyOptions = {}): Promise<StoredObject> {
-    const size = options.size === undefined ? undefined : encryptedSize(options.size);
+    const isKnown = options.size !== undefined && options.size !== IMPOSSIBLE_SIZE;
+    const size = isKnown ? encryptedSize(options.size!) : undefined;
     return plainObject(await this.inner.copy(sourceKey, key, { ...options, size }));
   }
 
@@ -213,7 +217,8 @@ export class EncryptedStore implements Store {
   }
 
   async setModificationTime(object: StoredObject, time: bigint, signal?: AbortSignal): Promise<StoredObject> {
-    const stored = object.kind === 'file' ? { ...object, size: encryptedSize(object.size) } : object;
+    const hasSize = object.kind === 'file' && object.size !== IMPOSSIBLE_SIZE;
+    const stored = hasSize ? { ...object, size: encryptedSize(object.size) } : object;
     return plainObject(await this.inner.setModificationTime(stored, time, signal));
   }
 
@@ -239,22 +244,14 @@ export class EncryptedStore implements Store {
 }
 
 /**
- * The object with its plain size and without the hashes of its encrypted bytes. One that can't be an encrypted file is
- * `special`, with its problem, and keeps its size as stored.
+ * The object with its plain size and without the hashes of its encrypted bytes. One that can't be an encrypted file (cut
+ * off, or put there plain) has {@link IMPOSSIBLE_SIZE}: so it equals no file, a backup replaces it, a verification names
+ * it, and reading it says what is wrong.
  */
 function plainObject(object: StoredObject): StoredObject {
   if (object.kind !== 'file' || object.isDeleteMarker === true) return object;
   const { hashes: _hashes, claimedHashes: _claimedHashes, ...rest } = object;
-  const size = possibleDecryptedSize(object.size);
-  if (size !== undefined) return { ...rest, size };
-  return {
-    ...rest,
-    kind: 'special',
-    problem: new CloudSyncError('SPECIAL_FILE', `Not an encrypted file: none has ${object.size} bytes`, {
-      path: object.key,
-      advice: 'It was put there without encryption or is cut off, and is left alone.',
-    }),
-  };
+  return { ...rest, size: possibleDecryptedSize(object.size) ?? IMPOSSIBLE_SIZE };
 }
 
 /** Which stored bytes a first read of the content needs. */
