@@ -95,6 +95,9 @@ export class S3Connection {
     });
   }
 
+  /** `If-Match` of writes wants the ETag without quotes: learned, see conditions.ts. */
+  comparesBareEtags = false;
+
   /** Bodies have to come with their SHA-256: without TLS nothing else binds them to the signature. */
   get signsPayload(): boolean {
     return this.endpoint.protocol === 'http:';

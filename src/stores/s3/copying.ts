@@ -1,8 +1,9 @@
 /** Copies within a bucket, made by the server: in one request, or in parts above 5 GiB. */
 
 import { CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
-import type { CopyOptions, ObjectAttributes, ProviderOptions, StoredObject, WriteOptions } from '../store.js';
+import type { CopyOptions, ObjectAttributes, ProviderOptions, StoredObject } from '../store.js';
 import { xmlBody } from './bodies.js';
+import { conditionHeaders, confirmConditions } from './conditions.js';
 import type { S3Connection } from './connection.js';
 import type { Looker } from './looking.js';
 import { attributeHeaders, isMd5, md5ToBase64, quote, unquote } from './objects.js';
@@ -44,7 +45,7 @@ export class Copier {
   /** Copies `sourceKey` to `key`, pinned to what the source was when it was looked at. */
   async copy(sourceKey: string, key: string, options: CopyOptions): Promise<StoredObject> {
     const source = await this.#lookAtSource(sourceKey, options);
-    await this.#confirmConditions(key, options);
+    await confirmConditions((...looked) => this.looker.head(...looked), key, options, options.signal);
     const { attributes } = options;
     // A copy keeps metadata by itself, but never the storage class.
     const headers =
@@ -97,19 +98,6 @@ export class Copier {
     return { object, headers };
   }
 
-  /** Not every server looks at the conditions of a copy, so they are looked at before, too. */
-  async #confirmConditions(key: string, options: CopyOptions): Promise<void> {
-    if (options.ifMatch === undefined && options.ifNoneMatch === undefined) return;
-    const present = await this.looker.head(
-      key,
-      options.signal === undefined ? {} : { signal: options.signal },
-    );
-    const holds =
-      options.ifNoneMatch !== undefined ? present === undefined : present?.etag === options.ifMatch;
-    if (!holds)
-      throw new CloudSyncError('PRECONDITION_FAILED', `"${key}" is not as the condition asks`, { path: key });
-  }
-
   /** All that the source has beside its bytes, with `attributes` in place of its metadata. */
   #keptHeaders(source: CopySource, attributes: ObjectAttributes): Record<string, string> {
     const claimed = source.object.claimedHashes?.md5;
@@ -146,7 +134,11 @@ export class Copier {
         action: 'copy',
         bucket: this.bucket,
         key,
-        headers: { ...headers, ...this.#sourceHeaders(object, options), ...conditionHeaders(options) },
+        headers: {
+          ...headers,
+          ...this.#sourceHeaders(object, options),
+          ...conditionHeaders(this.connection, options),
+        },
         mayFailInside: true,
         silenceMs: ASSEMBLING_SILENCE_MS,
         ...(options.signal === undefined ? {} : { signal: options.signal }),
@@ -234,7 +226,7 @@ export class Copier {
         bucket,
         key,
         query: encodeQuery({ uploadId }),
-        headers: conditionHeaders(options),
+        headers: conditionHeaders(this.connection, options),
         body: xmlBody(
           `<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${xml}</CompleteMultipartUpload>`,
         ),
@@ -304,13 +296,6 @@ export class Copier {
 function classHeaders(object: StoredObject, options: ProviderOptions): Record<string, string> {
   const storageClass = object.storageClass ?? options.storageClass;
   return storageClass ? { 'x-amz-storage-class': storageClass } : {};
-}
-
-function conditionHeaders(options: Pick<WriteOptions, 'ifMatch' | 'ifNoneMatch'>): Record<string, string> {
-  return {
-    ...(options.ifMatch === undefined ? {} : { 'if-match': quote(options.ifMatch) }),
-    ...(options.ifNoneMatch === undefined ? {} : { 'if-none-match': '*' }),
-  };
 }
 
 function changed(key: string, cause?: unknown): CloudSyncError {

@@ -4,9 +4,11 @@ import { CloudSyncError, hasCode } from '../../errors.js';
 import type { HttpResponse } from '../http.js';
 import type { Content, ProviderOptions, StoredObject, WriteOptions } from '../store.js';
 import { prepareBody } from './bodies.js';
+import { sendConditional } from './conditions.js';
 import type { S3Connection, S3Request } from './connection.js';
 import type { Looker } from './looking.js';
-import { attributeHeaders, hidesMd5, isMd5, md5ToBase64, quote, unquote } from './objects.js';
+import { attributeHeaders, hidesMd5, isMd5, md5ToBase64, unquote } from './objects.js';
+import type { HeadObject } from './reading.js';
 
 export class Writer {
   /** The bucket encrypts with KMS by default: learned from the first answer. */
@@ -21,6 +23,8 @@ export class Writer {
     this.#hidesMd5 = /^(aws:|arn:)/.test(options.serverSideEncryption ?? '');
   }
 
+  readonly #headObject: HeadObject = (key, options) => this.looker.head(key, options);
+
   /** Writes a whole object with one PUT. */
   async write(key: string, content: Content, options: WriteOptions): Promise<StoredObject> {
     const { body, md5 } = await prepareBody(this.connection, content, options);
@@ -32,17 +36,13 @@ export class Writer {
       action: 'write',
       bucket: this.bucket,
       key,
-      headers: {
-        ...attributeHeaders(options, this.options, claimsMd5 ? md5ToBase64(md5) : undefined),
-        ...(options.ifMatch === undefined ? {} : { 'if-match': quote(options.ifMatch) }),
-        ...(options.ifNoneMatch === undefined ? {} : { 'if-none-match': '*' }),
-      },
+      headers: attributeHeaders(options, this.options, claimsMd5 ? md5ToBase64(md5) : undefined),
       body,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     };
     let response: HttpResponse;
     try {
-      response = await this.connection.send(request);
+      response = await sendConditional(this.connection, this.#headObject, request, options);
     } catch (error) {
       const arrived = await this.#arrivedBefore(request, md5, content.size, error);
       if (arrived !== undefined) return arrived;
