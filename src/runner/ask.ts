@@ -5,8 +5,9 @@
 
 import { abortedError, CloudSyncError, type ErrorRecord } from '../errors.js';
 import type { Bucket, CredentialCheck } from '../stores/store.js';
-import { describeEnd, SupervisedProcess } from './process.js';
+import { describeEnd, lastLines, type ProcessEnd, SupervisedProcess } from './process.js';
 import type { LogPage, LogQuery } from './run-log.js';
+import { scrubber, secretsOf } from './scrub.js';
 import type { TaskCredential } from './task.js';
 import type { FromChild } from './transport.js';
 
@@ -89,7 +90,7 @@ interface Asked {
 
 interface Helper {
   process: SupervisedProcess;
-  current: { id: number; settle: (answer: Answer) => void } | undefined;
+  current: { id: number; question: Question; settle: (answer: Answer) => void } | undefined;
   idle: NodeJS.Timeout | undefined;
 }
 
@@ -148,11 +149,17 @@ export class QuestionPool {
     this.#helpers.add(helper);
     void helper.process.ended.then((end) => {
       this.#drop(helper);
-      const message = describeEnd(end, this.#options.memoryMb).replace("The run's process", 'The process');
-      helper.current?.settle(failure(new CloudSyncError('RUN_DIED', message)));
+      helper.current?.settle(failure(this.#died(end, helper.current.question)));
       this.#serve();
     });
     return helper;
+  }
+
+  #died(end: ProcessEnd, question: Question): CloudSyncError {
+    const scrub = scrubber('credential' in question ? secretsOf(question.credential) : []);
+    const what = describeEnd(end, this.#options.memoryMb).replace("The run's process", 'The process');
+    const words = scrub(lastLines(end).join(' / ')).slice(0, 300);
+    return new CloudSyncError('RUN_DIED', words === '' ? what : `${what}. Its last words: ${words}`);
   }
 
   #put(asked: Asked, helper: Helper): void {
@@ -175,7 +182,7 @@ export class QuestionPool {
       asked.settle(answer);
     };
     asked.signal?.addEventListener('abort', onAbort, { once: true });
-    helper.current = { id, settle: finish };
+    helper.current = { id, question: asked.question, settle: finish };
     helper.process.send({ type: 'ask', id, question: asked.question });
   }
 

@@ -6,7 +6,7 @@ import { claimsOf, effectiveRun } from './claims.js';
 import { cloudSyncEnvironment } from './environment.js';
 import type { Execution, ExecutionHost, ExecutionResult } from './execute.js';
 import { countsOfProgress } from './report.js';
-import { type LogLimits, LogWriter, pruneLogs } from './run-log.js';
+import { type LogLimits, LogWriter, pruneLogs, removeLeftovers } from './run-log.js';
 import { runScript } from './scripts.js';
 import { type Scrub, scrubberOf } from './scrub.js';
 import type { RunRequest } from './task.js';
@@ -54,10 +54,21 @@ export class ChildRun {
   async go(): Promise<void> {
     const progress = setInterval(() => this.#sendProgress(), PROGRESS_INTERVAL_MS);
     try {
-      pruneLogs(this.#request.dataFolder, this.#logLimits);
+      this.#cleanUp();
       await this.#end(await this.#carryOut());
     } finally {
       clearInterval(progress);
+    }
+  }
+
+  /** What earlier runs left. A data folder that refuses is no reason not to run. */
+  #cleanUp(): void {
+    try {
+      pruneLogs(this.#request.dataFolder, this.#logLimits);
+      removeLeftovers(this.#request.dataFolder);
+    } catch (error) {
+      const { message } = asCloudSyncError(error);
+      this.#write({ time: Date.now(), level: 'warning', event: 'clean-up', message });
     }
   }
 

@@ -131,19 +131,16 @@ function remoteClaim(request: RunRequest, prefix: string, write: boolean): Claim
   };
 }
 
-type WithIdentity = ProviderDescription & {
-  identity?(config: CredentialConfig, secrets: CredentialSecrets, bucket: string): string;
-};
-
 /** The same for every credential that reaches the same bucket. */
 function remoteIdentity(
-  provider: WithIdentity,
+  provider: ProviderDescription,
   config: CredentialConfig,
   secrets: CredentialSecrets,
   bucket: string,
 ): string {
   const identity = provider.identity?.(config, secrets, bucket);
-  return identity ?? `${provider.id}://${String(config.endpoint ?? '')}/${bucket}`;
+  const endpoint = String(config.endpoint ?? '').replace(/\/+$/, '');
+  return identity ?? `${provider.id}://${endpoint.toLowerCase()}/${bucket}`;
 }
 
 function segmentsOf(path: string, separator: string | RegExp): string[] {

@@ -33,13 +33,17 @@ export function reportOf(request: RunRequest, times: RunTimes, result: Execution
     transferred,
     deleted,
     skipped,
-    requests: result.requests,
+    requests: withTotal(result.requests),
     errors: errors.slice(0, 1000),
     errorCount,
     warnings,
     env: environmentOf(request),
     ...verify,
   };
+}
+
+function withTotal({ total: _, ...requests }: Record<string, number>): Record<string, number> {
+  return { ...requests, total: Object.values(requests).reduce((sum, count) => sum + count, 0) };
 }
 
 /** The result of a run that could not tell one itself: `error` and what its last progress said. */

@@ -252,6 +252,14 @@ export function pruneLogs(dataFolder: string, limits: LogLimits): void {
   }
 }
 
+/** Removes what runs that didn't live to clean up left in `work/`. Synchronous: for the child process. */
+export function removeLeftovers(dataFolder: string): void {
+  const alive = new Set(namesIn(join(dataFolder, 'running')).map((name) => name.replace(/\.json$/, '')));
+  for (const name of namesIn(join(dataFolder, 'work'))) {
+    if (!alive.has(name)) rmSync(join(dataFolder, 'work', name), { recursive: true, force: true });
+  }
+}
+
 function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder);

@@ -1,8 +1,8 @@
 /** What the runner's tests share: folders of their own, requests, the fake child, waiting for conditions. */
 
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { build } from 'esbuild';
 import type { Progress, RunReport } from '../../src/engine/report.js';
@@ -23,16 +23,19 @@ after(() => {
 
 /** Bundles a file beside this one, as the package's build does with `child.ts`; the path of the result. */
 export async function bundle(name: string): Promise<string> {
-  const outfile = join(temporaryFolder(), `${name}.cjs`);
+  // Within the package, where its dependencies are found.
+  const folder = mkdtempSync(resolve('node_modules', '.runner-test-'));
+  folders.push(folder);
+  const outfile = join(folder, `${basename(name)}.cjs`);
+  const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as { dependencies: object };
   await build({
-    entryPoints: [resolve(`test/runner/${name}.ts`)],
+    entryPoints: [resolve('test/runner', `${name}.ts`)],
     outfile,
     bundle: true,
     platform: 'node',
     format: 'cjs',
     target: 'node22',
-    packages: 'external',
-    external: ['./s3.js', './b2.js', './azure-blob.js', './google-cloud-storage.js', './dropbox.js'],
+    external: [...Object.keys(dependencies), 'sodium-native'],
     logLevel: 'error',
   });
   return outfile;
