@@ -5,6 +5,7 @@
 
 import { CloudSyncError } from '../errors.js';
 import { azureBlobIdentity } from './azure-blob/credential.js';
+import { s3Identity } from './s3/identity.js';
 import type { Account, AccountContext } from './store.js';
 
 /** One thing the user fills in. */
@@ -63,6 +64,7 @@ export const PROVIDERS: readonly ProviderDescription[] = [
       { name: 'maxUploadParts', type: 'number', secret: false, required: false },
       ...SHARED_FIELDS,
     ],
+    identity: (config, _secrets, bucket) => s3Identity(config, bucket),
     load: async () => (await import('./s3.js')).openS3Account,
   },
   {
