@@ -44,7 +44,9 @@ export class Meetings {
   }
 
   async drain(): Promise<void> {
-    await Promise.all([this.small.drain(), this.large.drain()]);
+    // In this order: a look in the small lane may find a large file to transfer.
+    await this.small.drain();
+    await this.large.drain();
   }
 
   /** Decides on one key; returns when there is room for the next. */

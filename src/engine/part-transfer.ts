@@ -4,7 +4,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { CloudSyncError, hasCode, throwIfAborted } from '../errors.js';
 import { hashContent } from '../stores/compare.js';
 import { contentOfBytes, contentOfOpened } from '../stores/content.js';
-import { partContent, storedPartContent } from '../stores/parts.js';
+import { partContent, partRange, storedPartContent } from '../stores/parts.js';
 import type { ArrivedPart, Content, StoredObject, Upload } from '../stores/store.js';
 import { meteredContent } from './metered-content.js';
 import type { Sending, Sent } from './transfer.js';
@@ -154,6 +154,7 @@ async function sendParts(
   const hash = wantsMd5 && run.isPush && arrived.size === 0 ? createHash('md5') : undefined;
   const inFlight = new Set<Promise<void>>();
   let failure: { error: unknown } | undefined;
+  let hashedTo = 0;
   for (let number = 1; number <= upload.partCount && failure === undefined; number++) {
     const there = arrived.get(number);
     if (there !== undefined) {
@@ -164,7 +165,11 @@ async function sendParts(
     while (inFlight.size >= parallel) await Promise.race(inFlight);
     if (failure !== undefined) break;
     try {
-      const part = await preparePart(sending, partContent(upload, content, number), hash);
+      // Neighbouring parts may overlap; each byte is hashed once.
+      const { offset, length } = partRange(upload, content.size, number);
+      const hashed = Math.max(0, hashedTo - offset);
+      const part = await preparePart(sending, partContent(upload, content, number), hash, hashed);
+      hashedTo = offset + length;
       const sent: Promise<void> = upload
         .sendPart(number, part.content, run.signal)
         .then(() => part.arrived())
@@ -194,11 +199,16 @@ interface PreparedPart {
 }
 
 /** A part of a local file is held in memory within the run's budget if it isn't too large; others are streamed. */
-async function preparePart(sending: Sending, part: Content, hash: Hash | undefined): Promise<PreparedPart> {
+async function preparePart(
+  sending: Sending,
+  part: Content,
+  hash: Hash | undefined,
+  hashed: number,
+): Promise<PreparedPart> {
   const { run, count } = sending;
   if (!run.isPush) return { content: meteredContent(part, count), arrived: () => {}, release: () => {} };
   if (part.size > HELD_PART) {
-    if (hash !== undefined) for await (const chunk of part.read()) hash.update(chunk);
+    if (hash !== undefined) for await (const chunk of part.read(hashed)) hash.update(chunk);
     return { content: part, arrived: () => count(part.size), release: () => {} };
   }
   const release = await run.budget.take(part.size, run.signal);
@@ -209,7 +219,7 @@ async function preparePart(sending: Sending, part: Content, hash: Hash | undefin
       bytes.set(chunk, position);
       position += chunk.byteLength;
     }
-    hash?.update(bytes);
+    hash?.update(bytes.subarray(hashed));
     return { content: contentOfBytes(bytes), arrived: () => count(part.size), release };
   } catch (error) {
     release();

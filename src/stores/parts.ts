@@ -12,12 +12,18 @@ export function sliceContent(content: Content, offset: number, length: number): 
   };
 }
 
+/** Which bytes of a content of `size` bytes part `number` is made of. Parts in a row may overlap (encrypted ones do). */
+export function partRange(upload: Upload, size: number, number: number): { offset: number; length: number } {
+  const range = upload.partRange?.(number);
+  if (range !== undefined) return range;
+  const offset = (number - 1) * upload.state.partSize;
+  return { offset, length: Math.min(upload.state.partSize, size - offset) };
+}
+
 /** What of the whole `content` goes to `upload.sendPart(number, …)`; parts are numbered from 1. */
 export function partContent(upload: Upload, content: Content, number: number): Content {
-  const range = upload.partRange?.(number);
-  if (range !== undefined) return sliceContent(content, range.offset, range.length);
-  const offset = (number - 1) * upload.state.partSize;
-  return sliceContent(content, offset, Math.min(upload.state.partSize, content.size - offset));
+  const { offset, length } = partRange(upload, content.size, number);
+  return sliceContent(content, offset, length);
 }
 
 /** The bytes of part `number` as the store keeps them: what the hashes of an arrived part are compared with. */

@@ -21,10 +21,14 @@ import { RunContext, type TransferSettings } from '../../src/engine/run-context.
 import { StateIndex } from '../../src/engine/state-index.js';
 import { runTransfer } from '../../src/engine/sync.js';
 import { UploadJournal } from '../../src/engine/upload-journal.js';
+import { runVerify, type VerifyOptions } from '../../src/engine/verify.js';
 import { contentOfBytes, readAll } from '../../src/stores/content.js';
+import type { Cipher } from '../../src/stores/encryption/cipher.js';
+import { encryptedNames } from '../../src/stores/encryption/names.js';
 import { openLocalStore } from '../../src/stores/local.js';
 import { providerNames } from '../../src/stores/names.js';
 import type { Store } from '../../src/stores/store.js';
+import { encryptedStore } from '../../src/stores/wrap/encrypted.js';
 
 /** Path to content. */
 export type Tree = Record<string, string>;
@@ -93,6 +97,8 @@ export interface Bench {
   folder: string;
   localRoot: string;
   remote: Store;
+  /** What the remote side is encrypted with. */
+  cipher?: Cipher;
 }
 
 export interface RunOptions extends Partial<TransferSettings> {
@@ -102,17 +108,19 @@ export interface RunOptions extends Partial<TransferSettings> {
   /** Default true. */
   withIndex?: boolean;
   signal?: AbortSignal;
+  /** Verify instead of transferring. */
+  verify?: VerifyOptions;
 }
 
 /** One transfer run between a folder and a store; the index lives on between runs of one bench. */
 export async function runOnce(bench: Bench, options: RunOptions = {}) {
-  const { prefix = '', include = [], exclude = [], withIndex = true, signal, ...rest } = options;
+  const { prefix = '', include = [], exclude = [], withIndex = true, signal, verify, ...rest } = options;
   const local: Location = {
     store: openLocalStore(bench.localRoot),
     prefix: '',
     names: { toStored: (name) => name, fromStored: (name) => name },
   };
-  const remote: Location = { store: bench.remote, prefix, names: providerNames(bench.remote.features.names) };
+  const remote = remoteOf(bench, prefix);
   const settings: TransferSettings = {
     direction: 'push',
     transferMode: 'sync',
@@ -121,7 +129,7 @@ export async function runOnce(bench: Bench, options: RunOptions = {}) {
     followSymlinks: false,
     createEmptySrcDirs: false,
     metadata: false,
-    namesEncrypted: false,
+    namesEncrypted: bench.cipher?.filenameEncryption ?? false,
     transfers: null,
     maxDelete: null,
     filter: compileFilter({ include, exclude }),
@@ -143,8 +151,9 @@ export async function runOnce(bench: Bench, options: RunOptions = {}) {
   const index = withIndex ? new StateIndex(state, binding) : undefined;
   const journal = settings.dryRun ? undefined : new UploadJournal(join(state, 'uploads.jsonl'));
   const run = new RunContext(local, remote, settings, host, index, journal);
-  await runTransfer(run);
+  const findings = verify === undefined ? await runTransfer(run) : await runVerify(run, verify);
   return {
+    findings,
     ...run.counts,
     errors: run.problems.errors,
     warnings: run.problems.warnings,
@@ -153,6 +162,13 @@ export async function runOnce(bench: Bench, options: RunOptions = {}) {
     files: run.files,
     bytes: run.bytes,
   };
+}
+
+/** The remote side, encrypted where the bench has a cipher. */
+function remoteOf({ remote, cipher }: Bench, prefix: string): Location {
+  const names = providerNames(remote.features.names);
+  if (cipher === undefined) return { store: remote, prefix, names };
+  return { store: encryptedStore(remote, cipher), prefix, names: encryptedNames(cipher, names) };
 }
 
 /** Changes a file's content and puts its old times back. */
