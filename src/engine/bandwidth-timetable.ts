@@ -99,7 +99,8 @@ function parseRow(text: string): BandwidthRow {
 export function parseBandwidthTimetable(text: string): BandwidthRow[] {
   const pieces = text.split(/[ ;]+/).filter((piece) => piece !== '');
   if (pieces.length === 0) return [];
-  const isSingle = pieces.length === 1 && !text.includes(',');
+  // A time alone has lost its limit; it must not be read as one.
+  const isSingle = pieces.length === 1 && !/[,:]/.test(text);
   const rows = isSingle ? [parseRow(`00:00,${pieces[0]}`)] : pieces.map(parseRow);
   validateBandwidthTimetable(rows);
   return rows;
