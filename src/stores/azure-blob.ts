@@ -63,10 +63,13 @@ class AzureBlobAccount implements Account {
     try {
       check.bucketCount = await this.#countContainers(signal);
     } catch (error) {
-      const isForOneContainer = this.#credential.sas?.has('sr') === true;
-      // A token for one container fits no other address, and says so as if it were wrong.
-      if (!hasCode(error, 'NO_PERMISSION') && !(isForOneContainer && hasCode(error, 'WRONG_SECRET')))
-        throw error;
+      const { sas } = this.#credential;
+      const isForOneContainer = sas?.has('sr') === true;
+      // A token for one container fits no other address, and Azure says so as if it were wrong.
+      const mayBeRight =
+        (sas !== undefined && hasCode(error, 'NO_PERMISSION')) ||
+        (isForOneContainer && hasCode(error, 'WRONG_SECRET'));
+      if (!mayBeRight) throw error;
       check.notes.push(
         isForOneContainer
           ? 'This SAS token is for one container: type its name, it is checked then.'

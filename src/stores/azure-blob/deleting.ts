@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { CloudSyncError, hasCode } from '../../errors.js';
 import type { DeleteOutcome, DeleteRequest } from '../store.js';
 import { sharedKeyAuthorization } from './credential.js';
-import { errorFromAnswer } from './errors.js';
+import { errorFromAnswer, errorSubject } from './errors.js';
 import { blobPath, conditionHeaders } from './objects.js';
 import type { AzureTransport } from './transport.js';
 
@@ -35,8 +35,30 @@ export async function deleteBlob(
       ...(signal === undefined ? {} : { signal }),
     });
   } catch (error) {
-    if (!hasCode(error, 'NOT_FOUND')) throw error;
+    if (hasCode(error, 'NOT_FOUND')) return;
+    // A condition on a blob that isn't there fails too, also after an attempt that deleted it and whose answer was lost.
+    if (hasCode(error, 'PRECONDITION_FAILED') && !(await isThere(transport, bucket, request, signal))) return;
+    throw error;
   }
+}
+
+async function isThere(
+  transport: AzureTransport,
+  bucket: string,
+  request: DeleteRequest,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const answer = await transport.send({
+    kind: 'HEAD',
+    method: 'HEAD',
+    path: blobPath(bucket, request.key),
+    query: request.versionId === undefined ? {} : { versionid: request.versionId },
+    bucket,
+    key: request.key,
+    accept: [404],
+    ...(signal === undefined ? {} : { signal }),
+  });
+  return answer.status !== 404;
 }
 
 /** At most {@link DELETE_BATCH} requests, all answered in their order. */
@@ -47,10 +69,15 @@ export async function deleteBatch(
   signal: AbortSignal | undefined,
 ): Promise<DeleteOutcome[]> {
   const outcomes = await tryBatch(transport, bucket, requests, signal);
-  // What the batch couldn't do for want of time, and all of it where the account takes no batches.
-  const left = requests.flatMap((_, index) =>
-    outcomes[index] === undefined || outcomes[index].error?.retryable === true ? [index] : [],
-  );
+  // What the batch couldn't do for want of time or is to be looked at again, and all of it where the account takes none.
+  const left = requests.flatMap((_, index) => {
+    const outcome = outcomes[index];
+    const again =
+      outcome === undefined ||
+      outcome.error?.retryable === true ||
+      outcome.error?.code === 'PRECONDITION_FAILED';
+    return again ? [index] : [];
+  });
   const worker = async (): Promise<void> => {
     for (let index = left.shift(); index !== undefined; index = left.shift()) {
       const request = requests[index]!;
@@ -183,7 +210,6 @@ function outcomeOf(
 ): DeleteOutcome {
   const { key } = request;
   if (answer.status >= 200 && answer.status < 300) return { key };
-  const { accountName, sas } = transport.credential;
-  const error = errorFromAnswer(answer, { accountName, bucket, key, usesSas: sas !== undefined });
+  const error = errorFromAnswer(answer, errorSubject(transport.credential, bucket, key));
   return error.code === 'NOT_FOUND' ? { key } : { key, error };
 }

@@ -5,6 +5,7 @@
 
 import { CloudSyncError, type ErrorCode, type ErrorDetails } from '../../errors.js';
 import { parseRetryAfter } from '../http.js';
+import { type AzureCredential, sasExpiry } from './credential.js';
 
 /** What an error is about. */
 export interface ErrorSubject {
@@ -13,6 +14,24 @@ export interface ErrorSubject {
   bucket?: string;
   key?: string;
   usesSas: boolean;
+  /** When the SAS ends, ms since the epoch, where it says so itself. */
+  sasExpiry?: number;
+}
+
+export function errorSubject(
+  credential: AzureCredential,
+  bucket: string | undefined,
+  key: string | undefined,
+): ErrorSubject {
+  const subject: ErrorSubject = {
+    accountName: credential.accountName,
+    usesSas: credential.sas !== undefined,
+  };
+  if (bucket !== undefined) subject.bucket = bucket;
+  if (key !== undefined) subject.key = key;
+  const expiry = sasExpiry(credential);
+  if (expiry !== undefined) subject.sasExpiry = expiry;
+  return subject;
 }
 
 /** An answer that says no. */
@@ -107,7 +126,7 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   AuthorizationFailure: [
     'NO_PERMISSION',
     'The storage account "%a" does not allow this request (%o)',
-    'Check the permissions of the SAS token, and the firewall of the storage account.',
+    'Check the permissions of the SAS token or the account key, and the firewall of the storage account.',
   ],
   AuthorizationServiceMismatch: [
     'NO_PERMISSION',
@@ -178,11 +197,7 @@ export function errorFromAnswer(answer: FailedAnswer, subject: ErrorSubject): Cl
     ),
     retryAfterMs: parseRetryAfter(answer.headers['retry-after'], Date.now() + (answer.clockOffsetMs ?? 0)),
   };
-  if (
-    azureCode === 'AuthenticationFailed' ||
-    azureCode === 'InvalidAuthenticationInfo' ||
-    answer.status === 401
-  ) {
+  if (isAuthenticationFailure(answer.status, azureCode, said)) {
     return authenticationError(answer, subject, detail, said, details);
   }
   if (azureCode === 'InvalidHeaderValue' && /x-ms-access-tier/.test(answer.body)) {
@@ -192,7 +207,8 @@ export function errorFromAnswer(answer: FailedAnswer, subject: ErrorSubject): Cl
       advice: 'Choose Hot, Cool, Cold or Archive.',
     });
   }
-  const meaning = MEANINGS[azureCode] ?? meaningOfStatus(answer.status, subject);
+  const known = subject.bucket === undefined && answer.status === 404 ? undefined : MEANINGS[azureCode];
+  const meaning = known ?? meaningOfStatus(answer.status, subject);
   const [code, message, advice, field] = meaning;
   const words = message
     .replaceAll('%b', subject.bucket ?? '')
@@ -203,8 +219,18 @@ export function errorFromAnswer(answer: FailedAnswer, subject: ErrorSubject): Cl
   return new CloudSyncError(code, words + suffix, { ...details, advice, field });
 }
 
+/** Azurite calls a wrong signature AuthorizationFailure, which in Azure means a firewall or a missing permission. */
+function isAuthenticationFailure(status: number, azureCode: string, said: string): boolean {
+  if (status === 401 || azureCode === 'AuthenticationFailed' || azureCode === 'InvalidAuthenticationInfo')
+    return true;
+  return azureCode === 'AuthorizationFailure' && said.includes('failed to authenticate');
+}
+
 function meaningOfStatus(status: number, subject: ErrorSubject): Meaning {
-  if (status === 404) return subject.key === undefined ? MEANINGS.ContainerNotFound! : MEANINGS.BlobNotFound!;
+  if (status === 404) {
+    if (subject.bucket === undefined) return MEANINGS.AccountNotFound!;
+    return subject.key === undefined ? MEANINGS.ContainerNotFound! : MEANINGS.BlobNotFound!;
+  }
   if (status === 403) return ['NO_PERMISSION', 'Azure does not allow this request'];
   if (status === 412) return MEANINGS.ConditionNotMet!;
   if (status === 429 || status === 503) return MEANINGS.ServerBusy!;
@@ -224,7 +250,7 @@ function authenticationError(
   details: ErrorDetails,
 ): CloudSyncError {
   const offset = answer.clockOffsetMs ?? 0;
-  if (subject.usesSas) return sasError(detail, details);
+  if (subject.usesSas) return sasError(detail, details, subject.sasExpiry, Date.now() + offset);
   // Requests are refused when they are more than 15 minutes old.
   if (/date header|too old|x-ms-date/i.test(detail) || Math.abs(offset) > 14 * 60_000) {
     const minutes = Math.round(Math.abs(offset) / 60_000);
@@ -252,29 +278,39 @@ function authenticationError(
   );
 }
 
-function sasError(detail: string, details: ErrorDetails): CloudSyncError {
+/** Azure names the times of a token that isn't valid now; where it doesn't, the token's own end tells. */
+function sasError(
+  detail: string,
+  details: ErrorDetails,
+  expiry: number | undefined,
+  now: number,
+): CloudSyncError {
   // "Signature not valid in the specified time frame: Start [...] - Expiry [...] - Current [...]"
   const frame = /Expiry \[([^\]]+)\] - Current \[([^\]]+)\]/i.exec(detail);
-  const early = frame !== null && Date.parse(frame[1]!) > Date.parse(frame[2]!);
-  if (/time frame|expir/i.test(detail)) {
+  const end = frame === null ? expiry : Date.parse(frame[1]!);
+  const current = frame === null ? now : Date.parse(frame[2]!);
+  if (end !== undefined && end <= current) {
     return new CloudSyncError(
       'CREDENTIAL_EXPIRED',
-      early
-        ? 'The SAS token is not valid yet'
-        : `The SAS token ran out${frame === null ? '' : ` at ${frame[1]}`}`,
+      `The SAS token ran out at ${new Date(end).toISOString()}`,
       {
         ...details,
         field: 'sasToken',
-        advice: early
-          ? 'Wait, or create one with an earlier start time.'
-          : 'Create a new one and save it here.',
+        advice: 'Create a new one and save it in the credential.',
       },
     );
+  }
+  if (frame !== null) {
+    return new CloudSyncError('CREDENTIAL_EXPIRED', 'The SAS token is not valid yet', {
+      ...details,
+      field: 'sasToken',
+      advice: 'Wait, or create one with an earlier start time.',
+    });
   }
   return new CloudSyncError('WRONG_SECRET', 'Azure does not accept the SAS token', {
     ...details,
     field: 'sasToken',
-    advice: 'Copy the whole token again; it ends to be valid when the key it was made with is rotated.',
+    advice: 'Copy the whole token again; it is void once the key it was made with was rotated.',
   });
 }
 

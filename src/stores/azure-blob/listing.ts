@@ -118,7 +118,9 @@ async function* listVersions(
   const finished = (): StoredObject[] => {
     const newestFirst = group.sort((a, b) => versionTime(b).localeCompare(versionTime(a), 'en'));
     group = [];
-    if (asOf === undefined) return newestFirst.map(objectOf);
+    if (asOf === undefined) {
+      return newestFirst.map((blob) => ({ ...objectOf(blob), isLatest: blob.isCurrentVersion === true }));
+    }
     const then = newestFirst.find((blob) => Date.parse(versionTime(blob)) <= asOf);
     return then === undefined ? [] : [objectOf(then)];
   };

@@ -8,7 +8,7 @@ import { CloudSyncError, hasCode } from '../../errors.js';
 import { DEFAULT_RETRY_POLICY, HttpClient, type RetryPolicy, withRetries } from '../http.js';
 import type { AccountContext } from '../store.js';
 import { type AzureCredential, sharedKeyAuthorization } from './credential.js';
-import { type ErrorSubject, errorFromAnswer, explainUnreachable } from './errors.js';
+import { errorFromAnswer, errorSubject, explainUnreachable } from './errors.js';
 
 /** The version of the service whose rules these requests follow: with the cold tier and encoded names in listings. */
 const SERVICE_VERSION = '2021-12-02';
@@ -153,14 +153,11 @@ export class AzureTransport {
   }
 
   #refused(answer: AzureAnswer, request: AzureRequest): CloudSyncError {
-    const subject: ErrorSubject = {
-      accountName: this.credential.accountName,
-      usesSas: this.credential.sas !== undefined,
-      bucket: request.bucket,
-      key: request.key,
-    };
     const body = answer.body.toString('utf8');
-    return errorFromAnswer({ ...answer, body, clockOffsetMs: this.#clockOffsetMs }, subject);
+    return errorFromAnswer(
+      { ...answer, body, clockOffsetMs: this.#clockOffsetMs },
+      errorSubject(this.credential, request.bucket, request.key),
+    );
   }
 
   #learnTime(dateHeader: string | undefined): void {
