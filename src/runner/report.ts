@@ -17,6 +17,7 @@ export interface RunTimes {
 export function reportOf(request: RunRequest, times: RunTimes, result: ExecutionResult): RunReport {
   const { direction, transferMode, dryRun } = effectiveRun(request);
   const { verify, status, checked, transferred, deleted, skipped, errors, errorCount, warnings } = result;
+  const durationMs = Math.round(times.durationMs);
   return {
     runId: request.runId,
     taskId: request.task.taskId,
@@ -27,8 +28,8 @@ export function reportOf(request: RunRequest, times: RunTimes, result: Execution
     dryRun,
     status,
     startedAt: times.startedAt.toISOString(),
-    finishedAt: new Date(times.startedAt.getTime() + times.durationMs).toISOString(),
-    durationMs: Math.round(times.durationMs),
+    finishedAt: new Date(times.startedAt.getTime() + durationMs).toISOString(),
+    durationMs,
     checked,
     transferred,
     deleted,

@@ -139,7 +139,7 @@ export class Run {
     this.state = 'finished';
     this.report = report;
     const remembered = history
-      .add(this.request.nodeId, report, report.status === 'aborted' && this.#reason?.interrupted === true)
+      .add(this.request.nodeId, report, report.status === 'aborted' && this.#wasInterrupted())
       .then(() => history.end(report.runId));
     // A data folder that hangs must not keep the report back.
     await Promise.race([remembered, new Promise((resolve) => setTimeout(resolve, 1000).unref())]);
@@ -294,12 +294,21 @@ export class Run {
 
   /** An aborted run says who stopped it. */
   #withReason(result: ExecutionResult): ExecutionResult {
-    if (result.status !== 'aborted' || this.#reason === undefined) return result;
+    if (result.status !== 'aborted') return result;
     return { ...result, warnings: [...result.warnings, this.#abortRecord()] };
   }
 
   #abortRecord() {
-    return { path: '', code: 'ABORTED', message: this.#reason?.message ?? 'Stopped' } as const;
+    return {
+      path: '',
+      code: 'ABORTED',
+      message: this.#reason?.message ?? 'Its process was told to end',
+    } as const;
+  }
+
+  /** Where nobody here asked for it, the system did: it stops its services, or somebody ended the process. */
+  #wasInterrupted(): boolean {
+    return this.#reason?.interrupted ?? true;
   }
 
   /** The process that writes the log is gone. */

@@ -127,6 +127,18 @@ describe('A run whose process misbehaves', () => {
     assert.ok(report.transferred.bytes >= progress.bytes.done);
   });
 
+  it('is shown as interrupted when the system ends it, as it does with all of a service', async () => {
+    runner = new Runner({ dataFolder, childFile });
+    const recorder = new Recorder();
+    const ticket = runner.submit(runRequest(dataFolder, { name: 'slow' }), recorder);
+    await until(() => recorder.starts > 0, 'the run starts');
+    execFileSync('kill', ['-TERM', String(lockHolder(dataFolder, ticket.runId))]);
+    const report = await ticket.finished;
+    assert.equal(report.status, 'aborted');
+    assert.match(report.warnings[0]!.message, /told to end/);
+    assert.equal(runner.state('node-1').status, 'interrupted');
+  });
+
   it('ends at once and tells the reason without secrets when something throws where nobody catches it', async () => {
     const report = await endOf({ name: 'throwsLater' }, {});
     assert.equal(report.status, 'failed');
