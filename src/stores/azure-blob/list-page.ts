@@ -61,6 +61,8 @@ export function parseListPage(xml: string): ListPage {
     if (end === -1 || xml.charCodeAt(end + 1) !== SLASH) continue;
     const raw = xml.slice(position, end);
     if (inMetadata && blob !== undefined && name !== 'Metadata') {
+      // Stands for metadata whose name breaks the rules; its text is that name, the value isn't told.
+      if (name === 'x-ms-invalid-name') continue;
       blob.metadata[name.toLowerCase()] = decodeValue(unescapeXml(raw));
     } else if (name === 'NextMarker') {
       page.nextMarker = unescapeXml(raw);
