@@ -141,7 +141,9 @@ describe('names', () => {
   it('of any characters come back from every provider', () => {
     const tricky = fc.constantFrom(...'‛．／␀␁␠:：. ~\\＼\n␊%é😀a2E');
     const segment = fc.string({ unit: tricky, minLength: 1, maxLength: 12 });
-    for (const [name, encoding] of Object.entries(MASKS)) {
+    // Not of Windows: rclone's rules Dot and RightPeriod make `．．` of both `..` and `．.`, and none of the others has both.
+    const { WINDOWS: _, ...providers } = MASKS;
+    for (const [name, encoding] of Object.entries(providers)) {
       const mapping = names(...encoding);
       const local = names(...LOCAL);
       fc.assert(

@@ -23,14 +23,21 @@ export class AttributeCopier {
     this.#way = process.platform === 'linux' ? 'helper' : 'none';
   }
 
-  /** Gives `target` the ACL and extended attributes of `source`. Never fails: what can't be kept is a problem told. */
-  async copy(source: DiskName, target: DiskName, key: string): Promise<void> {
+  /**
+   * Gives `target` (the kernel's name of an open file) the ACL and extended attributes of the file `source`. Never fails:
+   * what can't be kept is a problem told.
+   */
+  async copy(source: DiskName, target: string, key: string): Promise<void> {
     if (this.#way === 'helper') {
       const failed = await askHelper(this, source, target);
       if (failed === undefined) this.#way = 'cp';
       else if (failed !== '') this.#onProblem(notKept(key, failed));
     }
-    if (this.#way === 'cp' && !(await copyWithCp(source, target))) {
+    if (this.#way !== 'cp') return;
+    if (typeof source !== 'string') {
+      // A name that is no text can't be an argument of a program here.
+      this.#onProblem(notKept(key, 'all'));
+    } else if (!(await copyWithCp(source, target))) {
       this.#way = 'none';
       this.#onProblem(noWay());
     }
@@ -41,8 +48,7 @@ export class AttributeCopier {
   }
 }
 
-async function copyWithCp(source: DiskName, target: DiskName): Promise<boolean> {
-  if (typeof source !== 'string' || typeof target !== 'string') return true;
+async function copyWithCp(source: string, target: string): Promise<boolean> {
   const options = ['--attributes-only', '--no-dereference', '--preserve=mode,ownership,xattr'];
   try {
     await execFileAsync('cp', [...options, '--', source, target]);

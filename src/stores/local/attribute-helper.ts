@@ -7,39 +7,55 @@ import type { DiskName } from './file-names.js';
 
 /**
  * Reads lines of two paths in hexadecimal, answers each with a line: the attributes that could not be copied. What is as
- * it should be already isn't touched. Paths are used without following a link.
+ * it should be already isn't touched. The source is a name and isn't followed where it is a link; the target is the
+ * kernel's name of an open file, so that it is that file and no other. Capabilities stay behind, as with every write.
  */
 const HELPER = `
-import os, sys
-for line in sys.stdin.buffer:
-    source, target = [bytes.fromhex(word) for word in line.decode().split()]
-    failed = []
-    def names(path):
-        try:
-            return os.listxattr(path, follow_symlinks=False)
-        except OSError:
-            return []
-    def get(path, name):
-        try:
-            return os.getxattr(path, name, follow_symlinks=False)
-        except OSError:
-            return None
-    wanted = names(source)
-    for name in names(target):
-        if name not in wanted:
-            try:
-                os.removexattr(target, name, follow_symlinks=False)
-            except OSError:
-                pass
-    for name in wanted:
-        value = get(source, name)
-        if value is None or value == get(target, name):
+import errno, os, sys
+
+def attributes(path, follow):
+    try:
+        names = os.listxattr(path, follow_symlinks=follow)
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return {}
+        raise
+    found = {}
+    for name in names:
+        if name == 'security.capability':
             continue
         try:
-            os.setxattr(target, name, value, follow_symlinks=False)
+            found[name] = os.getxattr(path, name, follow_symlinks=follow)
         except OSError:
-            failed.append(name.encode(errors='replace').decode(errors='replace'))
-    print(' '.join(failed), flush=True)
+            found[name] = None
+    return found
+
+def copy(source, target):
+    failed = []
+    wanted = attributes(source, False)
+    present = attributes(target, True)
+    for name in present:
+        if name not in wanted:
+            try:
+                os.removexattr(target, name)
+            except OSError:
+                pass
+    for name, value in wanted.items():
+        if value is not None and value == present.get(name):
+            continue
+        try:
+            os.setxattr(target, name, value)
+        except (OSError, TypeError):
+            failed.append(name)
+    return failed
+
+for line in sys.stdin.buffer:
+    source, target = [bytes.fromhex(word) for word in line.decode().split()]
+    try:
+        failed = copy(source, target)
+    except OSError:
+        failed = ['all']
+    print(' '.join(failed).encode('ascii', 'replace').decode(), flush=True)
 `;
 
 interface Helper {

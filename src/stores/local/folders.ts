@@ -34,6 +34,11 @@ export class Folder {
     return joinPath(this.#fd === -1 ? this.path : `/proc/self/fd/${this.#fd}`, name);
   }
 
+  /** As {@link at}, for another process of the same user, as long as this folder is open. */
+  atFromOutside(name: DiskName): DiskName {
+    return joinPath(this.#fd === -1 ? this.path : `/proc/${process.pid}/fd/${this.#fd}`, name);
+  }
+
   /** Makes names that were changed in it survive a power cut. */
   sync(): void {
     const fd = fs.openSync(this.#fd === -1 ? this.path : `/proc/self/fd/${this.#fd}/.`, 'r');
@@ -127,6 +132,11 @@ export class Root {
       throw obstructed(path);
     }
   }
+}
+
+/** The path by which another process of the same user reaches an open file; undefined where there is no such path. */
+export function descriptorFromOutside(fd: number): string | undefined {
+  return canNameDescriptors ? `/proc/${process.pid}/fd/${fd}` : undefined;
 }
 
 /** Whether the kernel says that `fd` is what lies at `path`, without any symbolic link. */

@@ -6,8 +6,8 @@ import { CloudSyncError, throwIfAborted } from '../../errors.js';
 import { algorithmsOf, Hasher, requireHashes } from '../hashing.js';
 import type { Content, ObjectAttributes, StoredObject, WriteOptions } from '../store.js';
 import type { AttributeCopier } from './attribute-copier.js';
-import { type DiskName, joinPath } from './file-names.js';
-import type { Folder, Root } from './folders.js';
+import type { DiskName } from './file-names.js';
+import { descriptorFromOutside, type Folder, type Root } from './folders.js';
 import { describedObjectOf, etagOf } from './stat.js';
 import { fromSystemError, systemErrorName } from './system-errors.js';
 import { newWriteName } from './temporary-names.js';
@@ -218,7 +218,8 @@ async function takeOver(draft: Draft, replaced: BigIntStats, copier: AttributeCo
     if (!tryChown(fd, Number(replaced.uid), gid)) tryChown(fd, -1, gid);
   }
   fs.fchmodSync(fd, Number(replaced.mode) & 0o7777);
-  await copier.copy(joinPath(folder.path, draft.name), joinPath(folder.path, draft.temporaryName), draft.key);
+  const target = descriptorFromOutside(fd);
+  if (target !== undefined) await copier.copy(folder.atFromOutside(draft.name), target, draft.key);
 }
 
 /**
