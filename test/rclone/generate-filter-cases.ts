@@ -1,6 +1,7 @@
 /**
  * Writes filter-cases.json: what rclone takes of a tree under many filters, by running rclone 1.60.1.
- * To make it again: `npx tsx test/rclone/generate-filter-cases.ts`.
+ * To make it again: `npx tsx test/rclone/generate-filter-cases.ts`, then
+ * `npx biome check --write test/rclone`.
  *
  * Format: `tree` holds the paths of all files; each case has the patterns and either `refused: true`, or `files` and
  * `folders`, the positions in `tree` (and in the sorted list of the tree's folders) of what rclone listed.
