@@ -727,6 +727,23 @@ describe('Azure Blob Storage', function () {
       for (const entry of await listAll(store)) assert.equal(entry.hashes, undefined);
     });
 
+    it('of a range are never taken for those of the blob', async () => {
+      const { store, name } = await newStore();
+      const blob = vendor.getContainerClient(name).getBlockBlobClient('none');
+      await blob.stageBlock(Buffer.from('1').toString('base64'), 'content', 7);
+      await blob.commitBlockList([Buffer.from('1').toString('base64')]);
+      await store.write('whole', contentOf('content'));
+      for (const firstRead of [undefined, { offset: 2, length: 3 }]) {
+        const way = firstRead === undefined ? {} : { firstRead };
+        const none = await store.open('none', way);
+        assert.deepEqual([none.object.hashes, none.object.claimedHashes], [undefined, undefined]);
+        const whole = await store.open('whole', way);
+        assert.equal(whole.object.claimedHashes?.md5, md5('content'));
+        await none.close();
+        await whole.close();
+      }
+    });
+
     it('of uploads in parts are kept for other programs', async () => {
       const { store, name } = await newStore();
       const bytes = pseudoRandomBytes(2 * MIB);

@@ -96,7 +96,6 @@ export function objectOfHeaders(
     lastModified: headers['last-modified'],
     etag: headers.etag,
     versionId: headers['x-ms-version-id'],
-    // A range's own Content-MD5 is that of the range; the blob's then stands under the other name.
     contentMd5: headers['x-ms-blob-content-md5'] ?? headers['content-md5'],
     accessTier: headers['x-ms-access-tier'],
     archiveStatus: headers['x-ms-archive-status'],

@@ -55,8 +55,9 @@ export async function openBlob(
     const object = await headForReading(source, options);
     return new OpenedBlob(source, budget, object, undefined);
   }
-  const size = totalSize(answer);
-  const object = objectOfHeaders(key, size, answer.headers);
+  // The Content-MD5 of this answer is that of the range; the blob's own, if it has one, stands under another name.
+  const headers = { ...answer.headers, 'content-md5': undefined };
+  const object = objectOfHeaders(key, totalSize(answer), headers);
   return new OpenedBlob(source, budget, object, { offset: first.offset, bytes: answer.body });
 }
 
