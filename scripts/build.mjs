@@ -1,6 +1,7 @@
 // Builds the package into dist/ and resources/, laid out where Node-RED looks for things: every node's html, locales and
 // icons stand beside its runtime file, and what the editor pages share is served from resources/.
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { build } from 'tsup';
 
@@ -16,9 +17,35 @@ const sharedRuntime = {
   },
 };
 
-/** The editor takes the providers' fields from their table, but not the providers. */
-const withoutProviders = {
-  name: 'without-providers',
+/** The editor takes the providers' fields from their table, as data: no provider and nothing of Node.js comes along. */
+const providerTable = {
+  name: 'provider-table',
+  setup(builder) {
+    const namespace = 'provider-table';
+    builder.onResolve({ filter: /\/stores\/registry\.js$/ }, () => ({ path: 'providers', namespace }));
+    builder.onLoad({ filter: /.*/, namespace }, async () => {
+      const { outputFiles } = await builder.esbuild.build({
+        entryPoints: ['src/stores/registry.ts'],
+        bundle: true,
+        write: false,
+        platform: 'node',
+        format: 'cjs',
+        packages: 'external',
+        plugins: [leaveDynamicImports],
+      });
+      const table = { exports: {} };
+      const require = createRequire(import.meta.url);
+      new Function('module', 'exports', 'require', outputFiles[0].text)(table, table.exports, require);
+      return {
+        contents: `export const PROVIDERS = ${JSON.stringify(table.exports.PROVIDERS)};`,
+        loader: 'js',
+      };
+    });
+  },
+};
+
+const leaveDynamicImports = {
+  name: 'leave-dynamic-imports',
   setup(builder) {
     builder.onResolve({ filter: /^\.\// }, (args) =>
       args.kind === 'dynamic-import' ? { path: args.path, external: true } : undefined,
@@ -55,7 +82,7 @@ await Promise.all([
     noExternal: [/.*/],
     minify: true,
     outExtension: () => ({ js: '.js' }),
-    esbuildPlugins: [withoutProviders],
+    esbuildPlugins: [providerTable],
   }),
 ]);
 cpSync('nodes/editor/editor.css', 'resources/editor.css');

@@ -15,27 +15,28 @@ const EXAMPLE = join('examples', '1 - Back up, verify and restore.json');
 /** MiB of the largest file in the sample. */
 const LARGEST = 64;
 
-/** The example from the import menu, filled in for this machine. */
-function exampleFlow(provider: DemoProvider): FlowNode[] {
-  const nodes = JSON.parse(readFileSync(EXAMPLE, 'utf8')) as FlowNode[];
+const CREDENTIAL_ID = 'cloud-sync-demo-credential';
+
+/** The example from the import menu; or, at a later start, the flows as they were left. Filled in for this machine. */
+function flowsFor(provider: DemoProvider, present: FlowNode[]): FlowNode[] {
+  const isFirst = !present.some((node) => node.id === CREDENTIAL_ID);
+  const nodes = isFirst ? (JSON.parse(readFileSync(EXAMPLE, 'utf8')) as FlowNode[]) : present;
   return nodes.map((node) => {
-    switch (node.type) {
-      case 'cloud-credential':
-        return { ...node, ...provider.credential.config, credentials: provider.credential.secrets };
-      case 'cloud-sync':
-        return { ...node, path: SAMPLE, bucket: provider.bucket, folder: 'sample' };
-      case 'cloud-restore':
-        return { ...node, path: join(FOLDER, 'restored') };
-      default:
-        return node;
+    if (node.id === CREDENTIAL_ID) {
+      return { ...node, ...provider.credential.config, credentials: provider.credential.secrets };
     }
+    if (isFirst && node.type === 'cloud-sync') {
+      return { ...node, path: SAMPLE, bucket: provider.bucket, folder: 'sample' };
+    }
+    if (isFirst && node.type === 'cloud-restore') return { ...node, path: join(FOLDER, 'restored') };
+    return node;
   });
 }
 
 async function main(): Promise<void> {
   const port = Number(process.env.PORT ?? 1880);
   if (!existsSync(SAMPLE)) makeSample(SAMPLE, LARGEST);
-  const provider = await DEMO_PROVIDERS.s3!(join(FOLDER, 's3'));
+  const provider = await DEMO_PROVIDERS.s3!();
   const userDir = join(FOLDER, 'node-red');
   const nodeRed = await startNodeRed({ userDir, port, onLine: (line) => console.log(line) });
   const stop = async () => {
@@ -46,7 +47,7 @@ async function main(): Promise<void> {
   process.once('SIGINT', stop);
   process.once('SIGTERM', stop);
   nodeRed.process.once('exit', (code) => process.exit(code ?? 0));
-  await nodeRed.deploy(exampleFlow(provider));
+  await nodeRed.deploy(flowsFor(provider, await nodeRed.flows()));
   console.log(`
   Open ${nodeRed.url}
   and press the button of the inject node: it backs up ${SAMPLE},

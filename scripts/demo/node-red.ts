@@ -14,6 +14,8 @@ export interface NodeRed {
   process: ChildProcess;
   /** Replaces all flows; secrets of a node stand under its `credentials`. */
   deploy(nodes: readonly FlowNode[]): Promise<void>;
+  /** What is deployed, without secrets. */
+  flows(): Promise<FlowNode[]>;
   stop(): Promise<void>;
 }
 
@@ -66,7 +68,13 @@ export async function startNodeRed(options: NodeRedOptions): Promise<NodeRed> {
     child.kill('SIGKILL');
     throw new Error(`${(error as Error).message}\n${lines.join('\n')}`);
   }
-  return { url, process: child, deploy: (nodes) => deploy(url, nodes), stop: () => stop(child) };
+  return {
+    url,
+    process: child,
+    deploy: (nodes) => deploy(url, nodes),
+    flows: async () => (await (await fetch(`${url}/flows`)).json()) as FlowNode[],
+    stop: () => stop(child),
+  };
 }
 
 /** The package as `npm install` of this folder would put it there. */

@@ -9,9 +9,8 @@ export interface DemoProvider {
   stop(): Promise<void>;
 }
 
-/** @param folder where its data stays between starts; undefined: nowhere */
-async function s3(folder?: string): Promise<DemoProvider> {
-  const server = await startS3Server({ port: 0, buckets: ['backups'], folder });
+async function s3(): Promise<DemoProvider> {
+  const server = await startS3Server({ port: 0, buckets: ['backups'] });
   return {
     credential: {
       config: { provider: 's3', endpoint: server.url, region: 'us-east-1', forcePathStyle: true },
@@ -22,4 +21,4 @@ async function s3(folder?: string): Promise<DemoProvider> {
   };
 }
 
-export const DEMO_PROVIDERS: Record<string, (folder?: string) => Promise<DemoProvider>> = { s3 };
+export const DEMO_PROVIDERS: Record<string, () => Promise<DemoProvider>> = { s3 };

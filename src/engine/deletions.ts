@@ -118,7 +118,8 @@ export class Deletions {
         ),
       );
       for (const [index, due] of some.entries()) {
-        if (found[index] === undefined) absent.push(due);
+        // A folder of that name is no file: the file did go.
+        if (found[index] === undefined || found[index].kind === 'folder') absent.push(due);
         else {
           run.log('keep', due.path, { level: 'warning', message: 'The source has it after all' });
         }

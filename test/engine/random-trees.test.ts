@@ -22,7 +22,7 @@ const SEGMENTS = [
   'A',
   'ü',
   'u\u0308',
-  '．',
+  'x．y',
   '😀',
   ' x',
   'x ',
@@ -106,15 +106,21 @@ describe('random trees', function () {
               assert.deepEqual({ transfers: result.transferred.files, deletes: result.deleted }, before);
               const after = direction === 'push' ? await readStore(bench.remote) : readTree(bench.localRoot);
               assert.deepEqual(after, expected);
+              // What a quiet difference hid may be found once the file is read for another reason, nothing else.
+              const quiet = [...source].filter(([path, one]) => expected[path] !== one.content);
               const again = await runOnce(bench, { direction });
-              assert.deepEqual([again.transferred.files, again.deleted, again.errors.length], [0, 0, 0]);
+              assert.deepEqual([again.deleted, again.errors.length], [0, 0]);
+              assert.ok(
+                again.transferred.files <= quiet.length,
+                `${again.transferred.files} files were sent again`,
+              );
             } finally {
               rmSync(folder, { recursive: true, force: true });
               removeFolder(folder);
             }
           },
         ),
-        { numRuns: 150 },
+        { numRuns: 150, interruptAfterTimeLimit: 60_000, markInterruptAsFailure: true },
       );
     });
   }
