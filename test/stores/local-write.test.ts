@@ -343,6 +343,18 @@ describe('writing to a local folder', () => {
     assert.equal(fs.readFileSync(place.path('file'), 'utf8'), '3');
   });
 
+  it('can be made to survive a power cut, new folders too', async () => {
+    const deep = openLocalStore(place.path('new/root'));
+    for (const key of ['a/b/c', 'a/b/d', 'a/e', 'f']) await deep.write(key, text(key), { durable: true });
+    await deep.delete({ key: 'a/e' });
+    const upload = await deep.createUpload('g/h', 4);
+    await upload.sendPart(1, text('part'));
+    await upload.complete({ durable: true });
+    assert.equal(fs.readFileSync(place.path('new/root/a/b/d'), 'utf8'), 'a/b/d');
+    assert.equal(fs.readFileSync(place.path('new/root/g/h'), 'utf8'), 'part');
+    await deep.close();
+  });
+
   it('gives all bytes back through readAll', async () => {
     await store.write('file', text('content'));
     const opened = await store.open('file');

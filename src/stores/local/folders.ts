@@ -6,12 +6,15 @@
  */
 
 import fs from 'node:fs';
+import { dirname } from 'node:path';
 import { CloudSyncError } from '../../errors.js';
 import { type DiskName, diskNamesOf, joinPath } from './file-names.js';
 import { fromSystemError, systemErrorName } from './system-errors.js';
 
 /** From fcntl.h; the same on x86, ARM, RISC-V and POWER, the platforms of Node.js on Linux. */
 const O_PATH = 0o10000000;
+/** Paths kept in memory at most. */
+const MAX_REMEMBERED = 1000;
 const FOLDER_FLAGS = fs.constants.O_DIRECTORY | fs.constants.O_NOFOLLOW;
 
 /** Whether the kernel tells the path of a descriptor. */
@@ -20,13 +23,19 @@ const canNameDescriptors = process.platform === 'linux' && fs.existsSync('/proc/
 /** A folder below the root, held while something is done in it. */
 export class Folder {
   readonly #fd: number;
+  readonly #root: Root;
+  readonly #names: readonly DiskName[];
 
   constructor(
-    /** Its path, good for reading and for programs called; may lead elsewhere by the time it is used. */
+    /** Its path; may lead elsewhere by the time it is used. */
     readonly path: DiskName,
     fd: number,
+    root: Root,
+    names: readonly DiskName[],
   ) {
     this.#fd = fd;
+    this.#root = root;
+    this.#names = names;
   }
 
   /** The path by which `name` in this very folder is reached. */
@@ -39,17 +48,10 @@ export class Folder {
     return joinPath(this.#fd === -1 ? this.path : `/proc/${process.pid}/fd/${this.#fd}`, name);
   }
 
-  /** Makes names that were changed in it survive a power cut. */
+  /** Makes the names in it, and that of itself and the folders above it, survive a power cut. */
   sync(): void {
-    const fd = fs.openSync(this.#fd === -1 ? this.path : `/proc/self/fd/${this.#fd}/.`, 'r');
-    try {
-      fs.fsyncSync(fd);
-    } catch (error) {
-      // Some network file systems can't do it for folders.
-      if (!['EINVAL', 'ENOTSUP', 'EPERM'].includes(systemErrorName(error))) throw error;
-    } finally {
-      fs.closeSync(fd);
-    }
+    syncFolder(this.at('.'));
+    this.#root.syncAbove(this.#names);
   }
 
   close(): void {
@@ -63,6 +65,9 @@ export class Folder {
 
 /** The root folder of a store. */
 export class Root {
+  /** Folders whose own names, and those above, are known to survive a power cut; a few, the others are synced again. */
+  readonly #durable = new Set<string>();
+
   constructor(
     /** Absolute, without symbolic links. */
     readonly path: string,
@@ -100,9 +105,12 @@ export class Root {
     }
     if (names.length === 0) {
       fs.mkdirSync(path, { recursive: true });
+      this.#durable.clear();
     } else {
       using parent = this.openFolder(names.slice(0, -1), true);
       makeFolder(parent.at(names.at(-1)!));
+      // A folder of this name that was removed may have been known as durable.
+      this.#durable.delete(path.toString());
     }
     return this.#open(path, names);
   }
@@ -110,7 +118,7 @@ export class Root {
   #open(path: DiskName, names: readonly DiskName[]): Folder {
     if (!canNameDescriptors) {
       this.checkWay(names);
-      return new Folder(path, -1);
+      return new Folder(path, -1, this, names);
     }
     const fd = fs.openSync(path, FOLDER_FLAGS | O_PATH);
     try {
@@ -119,7 +127,35 @@ export class Root {
       fs.closeSync(fd);
       throw error;
     }
-    return new Folder(path, fd);
+    return new Folder(path, fd, this, names);
+  }
+
+  /** Makes the names of the folder `names` and of those above it survive a power cut. */
+  syncAbove(names: readonly DiskName[]): void {
+    for (let depth = names.length; depth >= 0; depth--) {
+      const id = this.pathOf(names.slice(0, depth)).toString();
+      if (this.#durable.has(id)) return;
+      if (this.#durable.size >= MAX_REMEMBERED) this.#durable.clear();
+      this.#durable.add(id);
+      if (depth === 0) this.#syncOutside();
+      else {
+        using above = this.openFolder(names.slice(0, depth - 1));
+        syncFolder(above.at('.'));
+      }
+    }
+  }
+
+  /** The root itself may be new, and the folders above it. */
+  #syncOutside(): void {
+    for (let path = dirname(this.path); ; path = dirname(path)) {
+      try {
+        syncFolder(path);
+      } catch (error) {
+        // What may not be opened wasn't made by us.
+        if (!['EACCES', 'EPERM'].includes(systemErrorName(error))) throw error;
+      }
+      if (path === dirname(path)) return;
+    }
   }
 
   /** Throws OBSTRUCTED where a step on the way is no folder, ENOENT where it is missing. */
@@ -145,6 +181,18 @@ export function isDescriptorOf(fd: number, path: DiskName): boolean {
   const link = `/proc/self/fd/${fd}`;
   if (typeof path === 'string') return fs.readlinkSync(link) === path;
   return fs.readlinkSync(link, { encoding: 'buffer' }).equals(path);
+}
+
+function syncFolder(path: DiskName): void {
+  const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
+  try {
+    fs.fsyncSync(fd);
+  } catch (error) {
+    // Some network file systems can't do it for folders.
+    if (!['EINVAL', 'ENOTSUP', 'EPERM', 'EROFS'].includes(systemErrorName(error))) throw error;
+  } finally {
+    fs.closeSync(fd);
+  }
 }
 
 function obstructed(path: DiskName): CloudSyncError {
