@@ -94,13 +94,13 @@ function describe({ node, context }: RunNode, state: NodeRunState): DeployedNode
 }
 
 /** Every node at work, what earlier processes knew of it included. */
-export async function describeNodes(RED: RED): Promise<{ nodes: DeployedNode[] }> {
+export async function describeNodes(RED: RED): Promise<{ nodes: DeployedNode[]; timeZone: string }> {
   const nodes = await Promise.all(
     [...runNodes.values()].map(async (runNode) =>
       describe(runNode, await sharedRunner(RED).load(runNode.node.id)),
     ),
   );
-  return { nodes };
+  return { nodes, timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone };
 }
 
 /** @throws NOT_FOUND where no node at work has this id */

@@ -1,0 +1,137 @@
+/** The dialogs of cloud-restore and cloud-verify, which both follow a task. */
+
+import { LISTED_RESTORE_OVERRIDES } from '../properties.js';
+import { post } from './api.js';
+import { fillChoice } from './choice.js';
+import { folderBrowser, localSource } from './folder-browser.js';
+import { patternList, readPatterns } from './lists.js';
+import { fillTicks, readTicks, showSummaries, taskLabel } from './task-form.js';
+import { element, icon, t } from './text.js';
+
+function field(name: string): JQuery {
+  return $(`#node-input-${name}`);
+}
+
+function nameOf(task: EditorNode): string {
+  return task.name || taskLabel(task);
+}
+
+/** Fills the list of tasks; `none` is what an empty choice means. */
+function fillTasks(node: EditorNode, none: string, onChange: (task: EditorNode | null) => void): void {
+  const select = field('task').empty();
+  select.append(element('option', '', none).attr('value', ''));
+  const tasks = RED.nodes.filterNodes({ type: 'cloud-sync' });
+  for (const task of tasks) {
+    const flow = RED.nodes.workspace(task.z ?? '')?.label;
+    const label = flow !== undefined && task.z !== node.z ? `${nameOf(task)} (${flow})` : nameOf(task);
+    select.append(element('option', '', label).attr('value', task.id));
+  }
+  if (node.task && RED.nodes.node(String(node.task)) === null) {
+    select.append(element('option', '', t('follower.missing')).attr('value', String(node.task)));
+  }
+  // The one task there is will be the one that is meant.
+  const isNew = node.task === '' && node.changed !== true && node.name === '';
+  select.val(
+    isNew && none === t('follower.choose') && tasks.length === 1 ? tasks[0]!.id : String(node.task ?? ''),
+  );
+  const show = () => onChange(RED.nodes.node(String(select.val())));
+  select.on('change', show);
+  show();
+}
+
+function describeTask(form: JQuery, task: EditorNode | null, text: (task: EditorNode) => string): void {
+  const line = form.find('.cloud-sync-task-state').empty();
+  if (task !== null) line.append(element('span', '', text(task)));
+}
+
+function remoteOf(task: EditorNode): string {
+  return [task.bucket, task.folder].filter((part) => part).join('/');
+}
+
+function showConsequence(form: JQuery, text: string, danger: boolean): void {
+  const line = form.find('.cloud-sync-consequence').toggleClass('cloud-sync-warning', danger).empty();
+  line.append(icon(danger ? 'warning' : 'info-circle'), ' ', element('span', '', text));
+}
+
+const RESTORE_SUMMARIES = {
+  filters: () => {
+    const patterns =
+      readPatterns($('#cloud-sync-exclude')).length + readPatterns($('#cloud-sync-include')).length;
+    return patterns === 0 ? t('summary.allFiles') : t('summary.narrowed', { count: patterns });
+  },
+  archive: () => (field('thaw').prop('checked') ? t('summary.thaw') : t('summary.off')),
+};
+
+export const restore = {
+  prepare(node: EditorNode): void {
+    const form = field('name').closest('.cloud-sync-form');
+    const refresh = () => showSummaries(form, RESTORE_SUMMARIES);
+    fillTasks(node, t('follower.choose'), (task) => {
+      describeTask(form, task, (one) =>
+        t(one.direction === 'pull' ? 'follower.pushesBack' : 'follower.from', { remote: remoteOf(one) }),
+      );
+    });
+    const modes = [
+      { value: 'copy', label: t('mode.copy'), icon: 'clone' },
+      { value: 'sync', label: t('mode.sync'), icon: 'refresh' },
+    ];
+    const showMode = (mode: string) =>
+      showConsequence(form, t(`consequence.restore.${mode}`), mode === 'sync');
+    fillChoice(form, 'transferMode', modes, showMode);
+    showMode(String(field('transferMode').val()));
+    folderBrowser($('#cloud-sync-browse-path'), $('#cloud-sync-tree-path'), field('path'), localSource(post));
+    patternList($('#cloud-sync-exclude'), node.exclude, '*.tmp', refresh);
+    patternList($('#cloud-sync-include'), node.include, '*.jpg', refresh);
+    fillTicks($('#cloud-sync-overrides'), LISTED_RESTORE_OVERRIDES, node.allowOverrides);
+    const showThaw = () => form.find('.cloud-sync-needs-thaw').toggle(field('thaw').prop('checked') === true);
+    form.on('input change', () => {
+      showThaw();
+      refresh();
+    });
+    showThaw();
+    refresh();
+  },
+  save(node: EditorNode): void {
+    node.include = readPatterns($('#cloud-sync-include'));
+    node.exclude = readPatterns($('#cloud-sync-exclude'));
+    node.allowOverrides = readTicks($('#cloud-sync-overrides'));
+  },
+  close(_node: EditorNode): void {},
+};
+
+const METHODS = [
+  { value: 'metadata', icon: 'clock-o' },
+  { value: 'checksum', icon: 'hashtag' },
+  { value: 'sample', icon: 'random' },
+  { value: 'download', icon: 'cloud-download' },
+] as const;
+
+export const verify = {
+  prepare(node: EditorNode): void {
+    const form = field('name').closest('.cloud-sync-form');
+    fillTasks(node, t('follower.fromMessage'), (task) => {
+      if (task === null) form.find('.cloud-sync-task-state').text(t('follower.fromMessageHint'));
+      else
+        describeTask(form, task, (one) => t('follower.compares', { local: one.path, remote: remoteOf(one) }));
+    });
+    const choices = METHODS.map(({ value, icon: iconName }) => ({
+      value,
+      label: t(`method.${value}`),
+      icon: iconName,
+    }));
+    const show = (method: string) => {
+      showConsequence(form, t(`consequence.verify.${method}`), false);
+      form.find('.cloud-sync-needs-sample').toggle(method === 'sample');
+    };
+    fillChoice(form, 'method', choices, show);
+    show(String(field('method').val()));
+  },
+  save(_node: EditorNode): void {},
+};
+
+/** What stands for a restore or verify without a name: the task it follows. */
+export function followerLabel(node: EditorNode, type: 'cloud-restore' | 'cloud-verify'): string {
+  const task = RED.nodes.node(String(node.task ?? ''));
+  const kind = type === 'cloud-restore' ? 'restore' : 'verify';
+  return task === null ? t(`label.${kind}`) : t(`label.${kind}Of`, { task: nameOf(task) });
+}

@@ -1,0 +1,90 @@
+/** The parts of Node-RED's editor that this package uses. Node-RED has no types for them. */
+
+interface EditorNode {
+  id: string;
+  type: string;
+  name?: string;
+  z?: string;
+  d?: boolean;
+  changed?: boolean;
+  credentials?: Record<string, unknown>;
+  [property: string]: unknown;
+}
+
+interface MenuOption {
+  value: string;
+  label: string;
+}
+
+declare const RED: {
+  _(key: string, values?: Record<string, unknown>): string;
+  actions: { add(name: string, action: () => void): void; invoke(name: string): void };
+  comms: { subscribe(topic: string, callback: (topic: string, payload: unknown) => void): void };
+  events: { on(event: string, listener: (...values: never[]) => void): void };
+  nodes: {
+    node(id: string): EditorNode | null;
+    filterNodes(filter: { type: string }): EditorNode[];
+    workspace(id: string): { label?: string } | undefined;
+  };
+  editor: {
+    editConfig(name: string, type: string, id: string, prefix?: string): void;
+    validateNode(node: EditorNode): boolean;
+  };
+  notify(text: string, options: { type: 'error' | 'warning' | 'success'; timeout?: number }): void;
+  popover: {
+    menu(options: {
+      options: MenuOption[];
+      onselect: (option: MenuOption) => void;
+      width?: number;
+      maxHeight?: number;
+    }): {
+      show(options: { target: JQuery }): void;
+    };
+    tooltip(target: JQuery, text: string): void;
+  };
+  settings: { cloudSync?: unknown };
+  sidebar: {
+    addTab(options: {
+      id: string;
+      name: string;
+      label: string;
+      iconClass: string;
+      content: JQuery;
+      enableOnEdit: boolean;
+      action?: string;
+      onchange?: () => void;
+    }): void;
+    show(id: string): void;
+  };
+  user: { hasPermission?(permission: string): boolean };
+  view: { reveal(id: string): void };
+};
+
+interface TreeItem {
+  label: string;
+  icon?: string;
+  path: string;
+  children?: TreeItem[] | ((done: (items: TreeItem[]) => void) => void);
+  expanded?: boolean;
+}
+
+interface JQuery {
+  editableList(method: 'addItem' | 'addItems', value: unknown): void;
+  editableList(method: 'items'): JQuery;
+  editableList(method: 'empty'): void;
+  editableList<T>(options: {
+    addItem(row: JQuery, index: number, value: T): void;
+    removable?: boolean;
+    sortable?: boolean;
+    height?: number | 'auto';
+    addButton?: string | boolean;
+    removeItem?(value: T): void;
+    sortItems?(): void;
+  }): JQuery;
+  treeList(options: { data: TreeItem[] }): JQuery;
+  searchBox(options: { minimumLength: number; delay: number; change(): void }): JQuery;
+}
+
+interface Window {
+  CloudSync?: unknown;
+}

@@ -1,0 +1,35 @@
+/** The browser that comes with `npm install`, or one that is installed. */
+
+import { existsSync } from 'node:fs';
+import { type Browser, chromium, type Page } from 'playwright-core';
+
+const INSTALLED = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+
+async function executable(): Promise<string> {
+  // The one in the package is x64 only.
+  const installed = INSTALLED.find((path) => existsSync(path));
+  if (installed !== undefined && process.arch !== 'x64') return installed;
+  const { default: packaged } = await import('@sparticuz/chromium');
+  return await packaged.executablePath();
+}
+
+export async function startBrowser(): Promise<Browser> {
+  return await chromium.launch({
+    executablePath: await executable(),
+    args: ['--no-sandbox', '--disable-gpu', '--font-render-hinting=none'],
+  });
+}
+
+/** Opens the editor and waits until it shows its flows. */
+export async function openEditor(
+  browser: Browser,
+  url: string,
+  view: { width?: number; height?: number; colorScheme?: 'light' | 'dark' } = {},
+): Promise<Page> {
+  const { width = 1280, height = 900, colorScheme = 'light' } = view;
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme, locale: 'en-US' });
+  const page = await context.newPage();
+  await page.goto(url);
+  await page.waitForFunction('window.RED?.nodes?.node && document.querySelector("#red-ui-palette .red-ui-palette-node")');
+  return page;
+}
