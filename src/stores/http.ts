@@ -21,7 +21,7 @@ export interface HttpRequest {
   origin: string;
   /** Path and query, encoded: goes out exactly as it is. */
   path: string;
-  /** Name, value, name, value ...; values that aren't Latin-1 have to be encoded by the caller. */
+  /** Name, value, name, value ..., `host` among them; values that aren't Latin-1 have to be encoded by the caller. */
   headers: string[];
   /** A function is called once and has to give as many bytes as `content-length` among `headers` says. */
   body?: Uint8Array | (() => AsyncIterable<Uint8Array>);
@@ -167,8 +167,7 @@ export class HttpClient {
       return { dispatcher: new Pool(origin.origin, settings), pathPrefix: '', extraHeaders: [] };
     }
     if (origin.protocol === 'http:' && proxy.protocol === 'http:') {
-      const headers = ['host', origin.host];
-      if (proxy.username !== '') headers.push('proxy-authorization', basicAuthorization(proxy));
+      const headers = proxy.username === '' ? [] : ['proxy-authorization', basicAuthorization(proxy)];
       return {
         dispatcher: new Pool(proxy.origin, settings),
         pathPrefix: origin.origin,

@@ -9,6 +9,10 @@ import { transportError } from './errors.js';
 const SEND_STEP = 128 * 1024;
 /** So much of an answer may wait unread before the socket is paused. */
 const UNREAD_LIMIT = 512 * 1024;
+/** Linux grows a connection's send buffer up to this (tcp_wmem). */
+const SYSTEM_BUFFER = 4 * 1024 * 1024;
+/** Bytes per ms, 256 kbit/s. */
+const SLOWEST_LINE = 32;
 
 /**
  * Handler of one dispatched request. Settles `response` when the answer is there: at its end, or at its headers where
@@ -29,6 +33,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #streaming = false;
   #paused = false;
   #waitsForSource = false;
+  #sent = 0;
   #ended = false;
   #error: unknown;
   #wake: (() => void) | undefined;
@@ -59,9 +64,20 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#abort?.(error instanceof Error ? error : new Error('cancelled'));
   }
 
-  /** Whether nothing has moved for `silenceMs`, while it was the other side's turn. */
+  /**
+   * Whether nothing has moved for `silenceMs`, while it was the other side's turn. Bytes handed to the system may wait in
+   * its buffer while a slow line works on them, which can't be seen from here: they get the time they may need.
+   */
   isSilent(now: number, silenceMs: number): boolean {
-    return !this.#waitsForSource && !this.#paused && now - this.lastActivity > silenceMs;
+    if (this.#waitsForSource || this.#paused) return false;
+    const buffered = Math.min(this.#sent, SYSTEM_BUFFER);
+    return now - this.lastActivity > silenceMs + buffered / SLOWEST_LINE;
+  }
+
+  /** undici gives the chunk, whatever its types say. */
+  onBodySent(chunk: unknown): void {
+    if (chunk instanceof Uint8Array) this.#sent += chunk.length;
+    this.lastActivity = performance.now();
   }
 
   onConnect(abort: (error?: Error) => void): void {

@@ -36,6 +36,7 @@ import {
   MIN_PART_SIZE,
   partSizeFor,
   S3Upload,
+  UPLOAD_THRESHOLD,
   type UploadContext,
 } from './upload.js';
 import { Writer } from './writing.js';
@@ -271,7 +272,7 @@ function featuresOf(maxUploadParts: number): StoreFeatures {
     serverSideCopy: true,
     deleteBatch: DELETE_BATCH,
     upload: {
-      threshold: DEFAULT_PART_SIZE,
+      threshold: UPLOAD_THRESHOLD,
       minPartSize: MIN_PART_SIZE,
       maxPartSize: MAX_PART_SIZE,
       maxParts: maxUploadParts,
