@@ -109,6 +109,8 @@ class Running {
     const cipher = await cipherOf(task);
     this.account = await this.openAccount();
     const bare = this.account.openStore(task.bucket);
+    // What an account can do (versions, order of listing) may be known only once it was asked.
+    await bare.check(host.signal);
     const local: Location = {
       store: openLocalStore(effective.path, { followSymlinks: task.followSymlinks }),
       prefix: '',

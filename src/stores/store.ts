@@ -297,7 +297,10 @@ export interface NameLimits {
   encoding: readonly string[];
 }
 
-/** What a store can do; the engine decides by these alone. */
+/**
+ * What a store can do; the engine decides by these alone. What depends on the account (order, versions, how times are
+ * changed) is certain only after `check`: read it then, and from the store itself.
+ */
 export interface StoreFeatures {
   /** `utf8`: listings come in UTF-8 byte order of their keys. `none`: no promise, the engine sorts. */
   order: 'utf8' | 'none';
