@@ -1,6 +1,7 @@
 /** One bucket as a {@link Store}. */
 
 import { CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
+import type { ComparisonTrust, ContentComparison } from '../compare.js';
 import type {
   Content,
   CopyOptions,
@@ -21,6 +22,7 @@ import type {
   WriteOptions,
 } from '../store.js';
 import { xmlBody } from './bodies.js';
+import { Comparer } from './comparing.js';
 import type { S3Connection } from './connection.js';
 import { Copier } from './copying.js';
 import { DELETE_BATCH, deleteBatches, deleteOne, requestsForAllVersions } from './deleting.js';
@@ -151,6 +153,15 @@ export class S3Store implements Store {
   async copy(sourceKey: string, key: string, options: CopyOptions = {}): Promise<StoredObject> {
     this.#confirmKey(key);
     return await this.#copier.copy(sourceKey, key, options);
+  }
+
+  compareContent(
+    object: StoredObject,
+    content: Content,
+    trust: ComparisonTrust,
+    signal?: AbortSignal,
+  ): Promise<ContentComparison> {
+    return new Comparer(this.#connection, this.#bucket, this.#looker).compare(object, content, trust, signal);
   }
 
   async delete(request: DeleteRequest, signal?: AbortSignal): Promise<void> {
