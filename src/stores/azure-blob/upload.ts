@@ -5,7 +5,6 @@
  * https://learn.microsoft.com/rest/api/storageservices/put-block and put-block-list
  */
 
-import type { Block } from '@azure/storage-blob';
 import { CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
 import type {
   ArrivedPart,
@@ -17,11 +16,12 @@ import type {
   WriteOptions,
 } from '../store.js';
 import { blockId, ID_BYTES, MIN_ID_BYTES, newUploadId, parseBlockId } from './block-ids.js';
+import { type BlobPlace, type Block, getBlockList, putBlockList } from './block-list.js';
 import { mayDelete } from './credential.js';
+import { deleteBlob } from './deleting.js';
 import { azureCodeOf } from './errors.js';
-import { blobPath, hexToBase64, metadataHeaders, objectOf, quoted, tierName } from './objects.js';
-import type { AzureClients } from './sdk.js';
-import type { AzureRequest, AzureTransport } from './transport.js';
+import { blobPath, hexToBase64, metadataHeaders, objectOfHeaders, tierName } from './objects.js';
+import type { AzureAnswer, AzureRequest } from './transport.js';
 import { HashedSource, md5Of, readChecked } from './writing.js';
 
 const MIB = 1024 * 1024;
@@ -34,13 +34,6 @@ export const MIN_PART_SIZE = MIB;
 const DEFAULT_PART_SIZE = 8 * MIB;
 /** Parts up to this size are read once and held; larger ones are read twice, to be hashed and to be sent. */
 const MAX_HELD_PART = 16 * MIB;
-
-/** What an upload needs of its store. */
-export interface UploadPlace {
-  transport: AzureTransport;
-  clients: AzureClients;
-  bucket: string;
-}
 
 type CompleteOptions = NonNullable<Parameters<Upload['complete']>[0]>;
 
@@ -56,7 +49,7 @@ export function choosePartSize(size: number, wanted: number | undefined): number
 
 /** Begins an upload; sends nothing yet. */
 export function beginUpload(
-  place: UploadPlace,
+  place: BlobPlace,
   key: string,
   size: number,
   options: CreateUploadOptions,
@@ -75,7 +68,7 @@ export function beginUpload(
 
 /** Takes up an upload that has blocks at Azure. Throws NOT_FOUND where there are none (any more). */
 export async function resumeUpload(
-  place: UploadPlace,
+  place: BlobPlace,
   state: UploadState,
   options: WriteOptions,
 ): Promise<BlockUpload> {
@@ -88,7 +81,7 @@ export async function resumeUpload(
 export class BlockUpload implements Upload {
   readonly state: UploadState;
   readonly partCount: number;
-  readonly #place: UploadPlace;
+  readonly #place: BlobPlace;
   readonly #options: WriteOptions;
   readonly #uploadId: string;
   /** Ids of the parts that are there, by number. */
@@ -96,7 +89,7 @@ export class BlockUpload implements Upload {
   #idBytes = ID_BYTES;
   #found: ArrivedPart[] | undefined;
 
-  constructor(place: UploadPlace, state: UploadState, options: WriteOptions) {
+  constructor(place: BlobPlace, state: UploadState, options: WriteOptions) {
     this.#place = place;
     this.state = state;
     this.#options = options;
@@ -107,7 +100,7 @@ export class BlockUpload implements Upload {
   async *arrived(signal?: AbortSignal): AsyncGenerator<ArrivedPart> {
     throwIfAborted(signal);
     if (this.#found === undefined) {
-      const blocks = await uncommittedBlocks(this.#place, this.state.key, signal);
+      const blocks = await this.#uncommitted(signal);
       this.#found = this.#usable(blocks ?? []);
     }
     yield* this.#found;
@@ -115,7 +108,7 @@ export class BlockUpload implements Upload {
 
   /** Throws NOT_FOUND where Azure has no block of this upload. */
   async findBlocks(signal: AbortSignal | undefined): Promise<void> {
-    const blocks = (await uncommittedBlocks(this.#place, this.state.key, signal)) ?? [];
+    const blocks = (await this.#uncommitted(signal)) ?? [];
     const ours = blocks.filter((block) => parseBlockId(block.name, this.#uploadId) !== undefined);
     if (ours.length === 0) {
       throw new CloudSyncError('NOT_FOUND', 'Azure has no block of this upload any more', {
@@ -162,20 +155,15 @@ export class BlockUpload implements Upload {
       ids.push(id);
     }
     const merged: WriteOptions = { ...this.#options, ...withoutUndefined(options) };
-    const signal = options.signal;
     await merged.beforeCommit?.();
-    throwIfAborted(signal);
-    const answer = await this.#commit(ids, merged, signal);
-    const metadata = metadataOf(merged);
-    return objectOf({
-      key: this.state.key,
-      size: this.state.size,
-      metadata,
-      ...(answer.etag === undefined ? {} : { etag: answer.etag }),
-      ...(answer.lastModified === undefined ? {} : { lastModified: answer.lastModified.toUTCString() }),
-      ...(answer.versionId === undefined ? {} : { versionId: answer.versionId }),
-      ...(merged.hashes?.md5 === undefined ? {} : { contentMd5: hexToBase64(merged.hashes.md5) }),
-      ...(merged.storageClass === undefined ? {} : { accessTier: tierName(merged.storageClass) }),
+    throwIfAborted(merged.signal);
+    const { headers } = await this.#commit(ids, merged);
+    return objectOfHeaders(this.state.key, this.state.size, {
+      ...metadataHeaders(merged),
+      ...headers,
+      // The answer's own is that of the list.
+      'content-md5': merged.hashes?.md5 === undefined ? undefined : hexToBase64(merged.hashes.md5),
+      'x-ms-access-tier': tierName(merged.storageClass),
     });
   }
 
@@ -185,22 +173,29 @@ export class BlockUpload implements Upload {
    * alone: it would become another version, and Azure removes the blocks itself after a week.
    */
   async abort(): Promise<void> {
-    const { clients, bucket, transport } = this.#place;
-    const blocks = await uncommittedBlocks(this.#place, this.state.key, undefined);
+    const { transport, bucket } = this.#place;
+    const { key } = this.state;
+    const blocks = await this.#uncommitted(undefined);
     this.#ids.clear();
     this.#found = [];
     if (blocks === undefined || blocks.length === 0 || !mayDelete(transport.credential)) return;
     if (blocks.some((block) => parseBlockId(block.name, this.#uploadId) === undefined)) return;
-    const blob = await clients.blob(bucket, this.state.key);
     try {
-      const marker = await blob.commitBlockList([], {
-        conditions: { ifNoneMatch: '*' },
-        metadata: { hdi_isfolder: 'true' },
-      });
-      await blob.delete({ conditions: marker.etag === undefined ? {} : { ifMatch: marker.etag } });
+      const marker = await putBlockList(this.#place, key, [], { ifNoneMatch: '*', folder: true });
+      const { etag } = marker.headers;
+      await deleteBlob(
+        transport,
+        bucket,
+        { key, ...(etag === undefined ? {} : { ifMatch: etag }) },
+        undefined,
+      );
     } catch (error) {
-      if (!hasCode(error, 'PRECONDITION_FAILED', 'NOT_FOUND', 'NO_PERMISSION')) throw error;
+      if (!hasCode(error, 'PRECONDITION_FAILED', 'NO_PERMISSION')) throw error;
     }
+  }
+
+  #uncommitted(signal: AbortSignal | undefined): Promise<Block[] | undefined> {
+    return getBlockList(this.#place, this.state.key, 'uncommitted', signal === undefined ? {} : { signal });
   }
 
   #checkPart(number: number, size: number): void {
@@ -253,7 +248,7 @@ export class BlockUpload implements Upload {
 
   /** Another program has begun with this blob too and names its blocks otherwise: ours take the same length. */
   async #adoptIdLength(cause: unknown, signal: AbortSignal | undefined): Promise<void> {
-    const blocks = (await uncommittedBlocks(this.#place, this.state.key, signal)) ?? [];
+    const blocks = (await this.#uncommitted(signal)) ?? [];
     const foreign = blocks.find((block) => parseBlockId(block.name, this.#uploadId) === undefined);
     const length = foreign === undefined ? 0 : Buffer.from(foreign.name, 'base64').length;
     if (length < MIN_ID_BYTES || length === this.#idBytes) {
@@ -270,54 +265,20 @@ export class BlockUpload implements Upload {
     this.#idBytes = length;
   }
 
-  async #commit(
-    ids: string[],
-    options: WriteOptions,
-    signal: AbortSignal | undefined,
-  ): Promise<{ etag?: string; lastModified?: Date; versionId?: string }> {
-    const { clients, bucket } = this.#place;
-    const blob = await clients.blob(bucket, this.state.key);
-    const md5 = options.hashes?.md5;
-    const tier = tierName(options.storageClass);
+  async #commit(ids: string[], options: WriteOptions): Promise<AzureAnswer> {
+    const { key } = this.state;
     try {
-      return await blob.commitBlockList(ids, {
-        conditions: {
-          ...(options.ifMatch === undefined ? {} : { ifMatch: quoted(options.ifMatch) }),
-          ...(options.ifNoneMatch === undefined ? {} : { ifNoneMatch: options.ifNoneMatch }),
-        },
-        metadata: metadataOf(options),
-        blobHTTPHeaders: {
-          blobContentType: options.contentType ?? 'application/octet-stream',
-          ...(md5 === undefined ? {} : { blobContentMD5: Buffer.from(md5, 'hex') }),
-        },
-        ...(tier === undefined ? {} : { tier }),
-        ...(signal === undefined ? {} : { abortSignal: signal }),
-      });
+      return await putBlockList(this.#place, key, ids, options);
     } catch (error) {
       // The commit may have been made by a request whose answer was lost: then the blob consists of our blocks.
       const mayBeDone = hasCode(error, 'PRECONDITION_FAILED') || azureCodeOf(error) === 'InvalidBlockList';
       if (!mayBeDone) throw error;
-      const list = await blob.getBlockList('committed').catch(() => undefined);
-      const committed = list?.committedBlocks?.map((block) => block.name);
-      if (committed?.join() !== ids.join()) throw error;
-      return { ...list };
+      const committed = await getBlockList(this.#place, key, 'committed').catch(() => undefined);
+      if (committed?.map((block) => block.name).join() !== ids.join()) throw error;
+      const { transport, bucket } = this.#place;
+      const path = blobPath(bucket, key);
+      return await transport.send({ kind: 'HEAD', method: 'HEAD', path, bucket, key });
     }
-  }
-}
-
-/** Blocks that aren't committed; undefined where there is neither a blob nor a block. */
-export async function uncommittedBlocks(
-  place: UploadPlace,
-  key: string,
-  signal: AbortSignal | undefined,
-): Promise<Block[] | undefined> {
-  const blob = await place.clients.blob(place.bucket, key);
-  try {
-    const list = await blob.getBlockList('uncommitted', signal === undefined ? {} : { abortSignal: signal });
-    return list.uncommittedBlocks ?? [];
-  } catch (error) {
-    if (hasCode(error, 'NOT_FOUND')) return undefined;
-    throw error;
   }
 }
 
@@ -332,14 +293,6 @@ async function preparePart(
   const md5 = await md5Of(content, signal);
   const source = new HashedSource(content, md5);
   return { md5, body: { size: content.size, read: () => source.read() } };
-}
-
-function metadataOf(options: WriteOptions): Record<string, string> {
-  const metadata: Record<string, string> = {};
-  for (const [name, value] of Object.entries(metadataHeaders(options))) {
-    metadata[name.slice('x-ms-meta-'.length)] = value;
-  }
-  return metadata;
 }
 
 /** What has to be known to complete an upload in another process. */
