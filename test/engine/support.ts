@@ -116,7 +116,7 @@ export interface RunOptions extends Partial<TransferSettings> {
 export async function runOnce(bench: Bench, options: RunOptions = {}) {
   const { prefix = '', include = [], exclude = [], withIndex = true, signal, verify, ...rest } = options;
   const local: Location = {
-    store: openLocalStore(bench.localRoot),
+    store: openLocalStore(bench.localRoot, { followSymlinks: rest.followSymlinks }),
     prefix: '',
     names: { toStored: (name) => name, fromStored: (name) => name },
   };

@@ -5,7 +5,7 @@
  *
  * rclone's short cuts between two folders of one disk (renaming for a move) are switched off: it does what it would do
  * between a folder and a bucket. Left out on purpose: a file where a folder has to be and the reverse, on which rclone
- * 1.60 fails.
+ * 1.60 fails, and two normal forms of one name, which rclone takes for one file even where they are two.
  */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -78,9 +78,9 @@ const WRITTEN: readonly Given[] = [
   ...inEachMode('other content of the same size, same time', [file('a', 'left.')], [file('a', 'right')]),
   ...inEachMode('same content, other time', [file('a', 'same')], [file('a', 'same', LATER)]),
   ...inEachMode(
-    'same content, a nanosecond apart',
+    'same content, two microseconds apart',
     [file('a', 'same')],
-    [file('a', 'same', '1600000000123456790')],
+    [file('a', 'same', '1600000000123458789')],
   ),
   ...inEachMode('by hash: other content, same time', [file('a', 'left.')], [file('a', 'right')], {
     checksum: true,
@@ -152,8 +152,6 @@ const WRITTEN: readonly Given[] = [
     ],
     [file('A"b', '9')],
   ),
-  // rclone takes two normal forms of a name for one file.
-  ...inEachMode('names in two normal forms', [file('\u00e9', 'x')], [file('e\u0301', 'longer')]),
   ...inEachMode(
     'names that sort in odd ways',
     [

@@ -46,9 +46,9 @@ export function bytesOf(entry: TreeEntry): Buffer {
 
 /** Sets a time to the nanosecond, which Node's own functions can't. */
 function setTime(path: string, time: bigint): void {
-  const nanoseconds = ((time % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
-  const seconds = (time - nanoseconds) / 1_000_000_000n;
-  const text = `@${seconds}.${String(nanoseconds).padStart(9, '0')}`;
+  const size = time < 0n ? -time : time;
+  const decimals = String(size % 1_000_000_000n).padStart(9, '0');
+  const text = `@${time < 0n ? '-' : ''}${size / 1_000_000_000n}.${decimals}`;
   const result = spawnSync('touch', ['-h', '-m', '-d', text, path], { encoding: 'utf8' });
   if (result.status !== 0) throw new Error(`touch failed: ${result.stderr}`);
 }
