@@ -7,11 +7,12 @@
 import { lookup } from 'node:dns';
 import type { LookupFunction } from 'node:net';
 import { createSecureContext, getCACertificates, rootCertificates, type SecureContext } from 'node:tls';
-import { type Dispatcher, Pool, ProxyAgent } from 'undici';
+import type { Dispatcher } from 'undici';
 import { abortedError, CloudSyncError } from '../errors.js';
 import { transportError } from './http/errors.js';
 import { Exchange } from './http/exchange.js';
 import { type ProxyEnvironment, proxyFor } from './http/proxy.js';
+import { Pool, ProxyAgent } from './http/undici.js';
 
 export { DEFAULT_RETRY_POLICY, parseRetryAfter, pause, type RetryPolicy, withRetries } from './http/retry.js';
 
