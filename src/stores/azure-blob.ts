@@ -1,7 +1,7 @@
 /**
  * Azure Blob Storage, with an account key or a SAS token. What the rooms in `azure-blob/` do:
  * `credential` (address and signature), `transport` (requests), `errors` (what Azure's words mean), `store` (a container),
- * `listing`, `reading`, `upload`, `copying`, `deleting`, and `sdk` (Azure's own SDK for what is rare).
+ * `listing`, `looking`, `reading`, `upload`, `changing`, `copying`, `deleting`, and `sdk` (Azure's own SDK for what is rare).
  *
  * Times are kept as rclone's azureblob backend keeps them: metadata `mtime`, RFC 3339 in UTC with nine decimals, which a
  * listing carries. So does the Content-MD5; see `objectOf` for what it proves.
@@ -9,9 +9,10 @@
 
 import { CloudSyncError, hasCode, throwIfAborted } from '../errors.js';
 import { type AzureCredential, identityOf, readCredential, sasExpiry } from './azure-blob/credential.js';
+import type { AccountTraits } from './azure-blob/looking.js';
 import { ReadAheadBudget } from './azure-blob/reading.js';
 import { AzureClients } from './azure-blob/sdk.js';
-import { type AccountTraits, AzureBlobStore } from './azure-blob/store.js';
+import { AzureBlobStore } from './azure-blob/store.js';
 import { AzureTransport, type TransportTuning } from './azure-blob/transport.js';
 import type { CredentialConfig, CredentialSecrets } from './registry.js';
 import type { Account, AccountContext, Bucket, CredentialCheck, Store } from './store.js';

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { inspect } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import {
   AccountSASPermissions,
   AccountSASResourceTypes,
@@ -600,7 +601,9 @@ describe('Azure Blob Storage', function () {
         [400, 'SomethingNew', 'BAD_ANSWER', 'Azure does not take the request (400): Not allowed.'],
       ] as const) {
         proxy.rule = () => refusal(status, azureCode, 'Not allowed.\nRequestId:1\nTime:2');
+        proxy.requests.length = 0;
         await failsWith(() => store.write('a', contentOf('x')), code, message);
+        assert.equal(proxy.requests.length, 1, `${azureCode} was asked again`);
       }
     });
   });
@@ -969,6 +972,58 @@ describe('Azure Blob Storage', function () {
       assert.deepEqual(outcomes, [{ key: 'a' }, { key: 'b' }, { key: 'c' }]);
       assert.deepEqual(await listAll(store), []);
     });
+  });
+
+  it('gives the stored bytes, whatever encoding they are said to have', async () => {
+    const { store, name } = await newStore();
+    const packed = gzipSync('unpacked');
+    await vendor
+      .getContainerClient(name)
+      .getBlockBlobClient('packed')
+      .upload(packed, packed.length, { blobHTTPHeaders: { blobContentEncoding: 'gzip' } });
+    assert.ok((await readAll(store, 'packed')).equals(packed));
+  });
+
+  it('removes every version where the task says so', async () => {
+    const { store } = await newStore({ context: { options: { deleteVersions: true } } });
+    await store.write('a', contentOf('x'));
+    proxy.rule = (request) =>
+      request.url.includes('versions')
+        ? {
+            answer: {
+              status: 200,
+              body: versionsPage([
+                ['a', '2026-01-01T10:00:00.0000000Z', false, 1],
+                ['a', '2026-01-02T10:00:00.0000000Z', false, 2],
+                ['a-other', '2026-01-02T10:00:00.0000000Z', true, 2],
+              ]),
+            },
+          }
+        : undefined;
+    proxy.requests.length = 0;
+    await store.delete({ key: 'a' });
+    assert.deepEqual(
+      proxy.requests.map(
+        ({ method, url }) => `${method} ${new URL(url, 'http://x').searchParams.get('versionid') ?? ''}`,
+      ),
+      ['DELETE ', 'GET ', 'DELETE 2026-01-01T10:00:00.0000000Z', 'DELETE 2026-01-02T10:00:00.0000000Z'],
+    );
+  });
+
+  it('promises no order where the account has a hierarchical namespace, and marks folders as that does', async () => {
+    const { store } = await newStore();
+    proxy.rule = (request) =>
+      request.url.includes('restype=account')
+        ? { answerHeaders: { 'x-ms-is-hns-enabled': 'true' } }
+        : undefined;
+    assert.equal(store.features.order, 'utf8');
+    await store.check();
+    assert.equal(store.features.order, 'none');
+    await store.createFolder('folder');
+    const [marker] = await listAll(store, { folders: true });
+    assert.deepEqual([marker?.kind, marker?.key, marker?.orderKey], ['folder', 'folder', undefined]);
+    await store.deleteFolder('folder');
+    assert.deepEqual(await listAll(store, { folders: true }), []);
   });
 
   it('takes only names that Azure can hold', async () => {

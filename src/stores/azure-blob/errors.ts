@@ -216,7 +216,9 @@ export function errorFromAnswer(answer: FailedAnswer, subject: ErrorSubject): Cl
     .replaceAll('%a', subject.accountName)
     .replaceAll('%o', said === '' ? azureCode : said);
   const suffix = azureCode in MEANINGS || said === '' ? '' : `: ${said}`;
-  return new CloudSyncError(code, words + suffix, { ...details, advice, field });
+  // A request that Azure doesn't understand won't be understood the next time.
+  const retryable = code === 'BAD_ANSWER' && answer.status < 500 ? false : undefined;
+  return new CloudSyncError(code, words + suffix, { ...details, advice, field, retryable });
 }
 
 /** Azurite calls a wrong signature AuthorizationFailure, which in Azure means a firewall or a missing permission. */

@@ -22,18 +22,19 @@ import type {
 } from '../store.js';
 import { uploadIdOf } from './block-ids.js';
 import { type BlobPlace, getBlockList } from './block-list.js';
+import { setBlobTime, thawBlob } from './changing.js';
 import { copyBlob } from './copying.js';
 import { DELETE_BATCH, deleteBatch, deleteBlob } from './deleting.js';
 import { listObjects, listPages } from './listing.js';
 import {
-  attributeHeaders,
-  blobPath,
-  conditionHeaders,
-  metadataHeaders,
-  objectOfHeaders,
-  quoted,
-  withProvenHash,
-} from './objects.js';
+  type AccountTraits,
+  headersOf,
+  learnFromWrite,
+  learnNamespace,
+  learnVersions,
+  lookAt,
+} from './looking.js';
+import { attributeHeaders, blobPath, conditionHeaders, objectOfHeaders, withProvenHash } from './objects.js';
 import { openBlob, type ReadAheadBudget } from './reading.js';
 import type { AzureClients } from './sdk.js';
 import type { AzureAnswer, AzureTransport } from './transport.js';
@@ -45,14 +46,6 @@ const MIB = 1024 * 1024;
 const UPLOAD_THRESHOLD = 16 * MIB;
 /** https://rclone.org/azureblob/#restricted-filename-characters; the mask is the backend's default. */
 const ENCODING = ['Slash', 'Ctl', 'Del', 'BackSlash', 'RightPeriod', 'InvalidUtf8'] as const;
-
-/** What the account is like, shared by its stores and learnt from what it answers. */
-export interface AccountTraits {
-  /** Data Lake: real folders, another order of listing. Undefined: not asked yet, or not told. */
-  isHierarchical?: boolean;
-  /** Every write keeps the old content as a version. Undefined: nothing has shown it yet. */
-  keepsVersions?: boolean;
-}
 
 export interface StoreParts {
   transport: AzureTransport;
@@ -112,14 +105,16 @@ export class AzureBlobStore implements Store {
 
   async check(signal?: AbortSignal): Promise<void> {
     throwIfAborted(signal);
-    await this.#learnVersions(signal);
-    await this.#learnNamespace(signal);
+    await learnVersions(this.#place(), this.#parts.traits, signal);
+    await learnNamespace(this.#place(), this.#parts.traits, signal);
   }
 
   async *list(options: ListOptions = {}): AsyncGenerator<readonly StoredObject[]> {
     throwIfAborted(options.signal);
     if (options.versions === true || options.asOf !== undefined) {
-      if (this.#parts.traits.keepsVersions === undefined) await this.#learnVersions(options.signal);
+      if (this.#parts.traits.keepsVersions === undefined) {
+        await learnVersions(this.#place(), this.#parts.traits, options.signal);
+      }
       if (this.#parts.traits.keepsVersions !== true) {
         throw new CloudSyncError('NOT_SUPPORTED', 'This storage account keeps no versions of its blobs', {
           advice:
@@ -135,12 +130,7 @@ export class AzureBlobStore implements Store {
     key: string,
     options: { versionId?: string; signal?: AbortSignal } = {},
   ): Promise<StoredObject | undefined> {
-    const { signal, versionId } = options;
-    const answer = await this.#headers(key, versionId, signal);
-    if (answer === undefined) return undefined;
-    const object = objectOfHeaders(key, Number(answer.headers['content-length'] ?? 0), answer.headers);
-    if (object.claimedHashes?.md5 === undefined) return object;
-    return (await this.#hasBlocks(key, versionId, signal)) ? object : withProvenHash(object);
+    return await lookAt(this.#place(), key, options);
   }
 
   async open(key: string, options: OpenOptions = {}): Promise<OpenedObject> {
@@ -242,40 +232,9 @@ export class AzureBlobStore implements Store {
     return outcomes;
   }
 
-  /** Keeps tier, headers and metadata. Where versions are kept, this makes a new one. */
   async setModificationTime(object: StoredObject, time: bigint, signal?: AbortSignal): Promise<StoredObject> {
     throwIfAborted(signal);
-    const { key } = object;
-    const known =
-      object.metadata === undefined ? await this.head(key, signal === undefined ? {} : { signal }) : object;
-    if (known === undefined)
-      throw new CloudSyncError('NOT_FOUND', `There is no blob "${key}"`, { path: key });
-    const etag = object.etag ?? known.etag;
-    try {
-      const answer = await this.#parts.transport.send({
-        kind: 'PUT',
-        method: 'PUT',
-        path: blobPath(this.#bucket, key),
-        query: { comp: 'metadata' },
-        headers: {
-          ...metadataHeaders({
-            ...(known.metadata ? { metadata: known.metadata } : {}),
-            modificationTime: time,
-          }),
-          ...(etag === undefined ? {} : { 'if-match': quoted(etag) }),
-        },
-        bucket: this.#bucket,
-        key,
-        ...(signal === undefined ? {} : { signal }),
-      });
-      return { ...known, ...this.#written(key, known.size, answer), modificationTime: time };
-    } catch (error) {
-      // The answer of an earlier attempt may have been lost on its way.
-      if (!hasCode(error, 'PRECONDITION_FAILED') || !this.#parts.transport.wasRepeated(error)) throw error;
-      const now = await this.head(key, signal === undefined ? {} : { signal });
-      if (now?.modificationTime === time && now.size === known.size) return now;
-      throw error;
-    }
+    return await setBlobTime(this.#place(), this.#parts.traits, object, time, signal);
   }
 
   async createFolder(key: string, attributes: ObjectAttributes = {}, signal?: AbortSignal): Promise<void> {
@@ -308,39 +267,13 @@ export class AzureBlobStore implements Store {
     throw new CloudSyncError('NOT_SUPPORTED', 'Azure Blob Storage can copy and delete, but not rename');
   }
 
-  /**
-   * Brings an archived blob back to an online tier, where it stays: `days` means nothing here.
-   * `tier`: the tier to come back to (`Hot`, the default, `Cool`, `Cold`), how fast (`High`, else `Standard`), or both
-   * (`Cool High`).
-   */
+  /** `tier` is what {@link thawBlob} says; `days` means nothing here, thawed blobs stay. */
   async thaw(
     key: string,
     options: { tier?: string; days?: number; versionId?: string; signal?: AbortSignal },
   ): Promise<void> {
-    const { signal, versionId } = options;
-    throwIfAborted(signal);
-    const answer = await this.#headers(key, versionId, signal);
-    if (answer === undefined)
-      throw new CloudSyncError('NOT_FOUND', `There is no blob "${key}"`, { path: key });
-    // Anything else would move a blob that can be read to another tier.
-    if (answer.headers['x-ms-access-tier'] !== 'Archive') return;
-    const words = (options.tier ?? '').split(/[\s,:/+-]+/).filter((word) => word !== '');
-    const isHigh = words.some((word) => /^high$/i.test(word));
-    const target = words.find((word) => /^(hot|cool|cold)$/i.test(word)) ?? 'hot';
-    const pending = answer.headers['x-ms-archive-status'] !== undefined;
-    if (pending && !isHigh) return;
-    const blob = await this.#parts.clients.blob(this.#bucket, key);
-    try {
-      await (versionId === undefined ? blob : blob.withVersion(versionId)).setAccessTier(
-        target.charAt(0).toUpperCase() + target.slice(1).toLowerCase(),
-        {
-          rehydratePriority: isHigh ? 'High' : 'Standard',
-          ...(signal === undefined ? {} : { abortSignal: signal }),
-        },
-      );
-    } catch (error) {
-      if (!(pending && hasCode(error, 'ARCHIVED'))) throw error;
-    }
+    throwIfAborted(options.signal);
+    await thawBlob(this.#place(), this.#parts.clients, key, options);
   }
 
   /** The connections are the account's. */
@@ -383,7 +316,7 @@ export class AzureBlobStore implements Store {
         key,
         ...(signal === undefined ? {} : { signal }),
       });
-      this.#learnFrom(answer);
+      learnFromWrite(this.#parts.traits, answer);
       const object = objectOfHeaders(key, bytes.byteLength, {
         ...headers,
         ...answer.headers,
@@ -393,7 +326,7 @@ export class AzureBlobStore implements Store {
     } catch (error) {
       // The answer of an earlier attempt may have been lost on its way: then what is there is what we sent.
       if (!hasCode(error, 'PRECONDITION_FAILED') || !this.#parts.transport.wasRepeated(error)) throw error;
-      const answer = await this.#headers(key, undefined, signal);
+      const answer = await headersOf(this.#place(), key, signal === undefined ? {} : { signal });
       if (answer === undefined || !isSame(answer, headers, contentMd5, bytes.byteLength)) throw error;
       return withProvenHash(objectOfHeaders(key, bytes.byteLength, answer.headers));
     }
@@ -415,97 +348,6 @@ export class AzureBlobStore implements Store {
     } catch (error) {
       await upload.abort().catch(() => {});
       throw error;
-    }
-  }
-
-  #written(key: string, size: number, answer: AzureAnswer): Partial<StoredObject> {
-    this.#learnFrom(answer);
-    const { etag, storedTime, versionId } = objectOfHeaders(key, size, answer.headers);
-    return {
-      ...(etag === undefined ? {} : { etag }),
-      ...(storedTime === undefined ? {} : { storedTime }),
-      ...(versionId === undefined ? {} : { versionId }),
-    };
-  }
-
-  /** Every write to an account that keeps versions answers the id of the new one. */
-  #learnFrom(answer: AzureAnswer): void {
-    this.#parts.traits.keepsVersions = answer.headers['x-ms-version-id'] !== undefined;
-  }
-
-  async #learnVersions(signal: AbortSignal | undefined): Promise<void> {
-    const request = { maxResults: 1, ...(signal === undefined ? {} : { signal }) };
-    try {
-      for await (const page of listPages(this.#parts.transport, this.#bucket, {
-        ...request,
-        include: 'versions',
-      })) {
-        const [first] = page.blobs;
-        if (first !== undefined) this.#parts.traits.keepsVersions = first.versionId !== undefined;
-      }
-    } catch (error) {
-      // Accounts that know no versions refuse the question.
-      if (!hasCode(error, 'BAD_ANSWER', 'NOT_SUPPORTED')) throw error;
-      for await (const _ of listPages(this.#parts.transport, this.#bucket, request)) break;
-      this.#parts.traits.keepsVersions = false;
-    }
-  }
-
-  async #learnNamespace(signal: AbortSignal | undefined): Promise<void> {
-    if (this.#parts.traits.isHierarchical !== undefined) return;
-    try {
-      const answer = await this.#parts.transport.send({
-        kind: 'HEAD',
-        method: 'HEAD',
-        path: `/${this.#bucket}`,
-        query: { restype: 'account', comp: 'properties' },
-        bucket: this.#bucket,
-        ...(signal === undefined ? {} : { signal }),
-      });
-      this.#parts.traits.isHierarchical = answer.headers['x-ms-is-hns-enabled'] === 'true';
-    } catch (error) {
-      // Not every credential may ask; the engine's own guard sorts a listing in another order.
-      if (hasCode(error, 'ABORTED')) throw error;
-    }
-  }
-
-  async #headers(
-    key: string,
-    versionId: string | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<AzureAnswer | undefined> {
-    throwIfAborted(signal);
-    try {
-      return await this.#parts.transport.send({
-        kind: 'HEAD',
-        method: 'HEAD',
-        path: blobPath(this.#bucket, key),
-        query: versionId === undefined ? {} : { versionid: versionId },
-        bucket: this.#bucket,
-        key,
-        ...(signal === undefined ? {} : { signal }),
-      });
-    } catch (error) {
-      if (hasCode(error, 'NOT_FOUND')) return undefined;
-      throw error;
-    }
-  }
-
-  /** Whether the blob was made of blocks. True where that can't be found out. */
-  async #hasBlocks(
-    key: string,
-    versionId: string | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<boolean> {
-    try {
-      const options = {
-        ...(versionId === undefined ? {} : { versionId }),
-        ...(signal === undefined ? {} : { signal }),
-      };
-      return (await getBlockList(this.#place(), key, 'committed', options))?.length !== 0;
-    } catch (error) {
-      if (hasCode(error, 'ABORTED')) throw error;
-      return true;
     }
   }
 
