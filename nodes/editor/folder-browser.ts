@@ -37,6 +37,20 @@ function lazily(source: FolderSource, folder: string): (done: (items: TreeItem[]
   };
 }
 
+/** The levels down to `target`, open, and `target` chosen, so that one starts where one is. */
+async function openedAt(source: FolderSource, folder: string, target: string): Promise<TreeItem[]> {
+  const items = await children(source, folder);
+  const next = items.find(({ path }) => path === target || target.startsWith(`${path.replace(/\/$/, '')}/`));
+  if (next === undefined) return items;
+  if (next.path === target) next.selected = true;
+  else {
+    // What can't be listed is shown folded; opening it says why.
+    const below = await openedAt(source, next.path, target).catch(() => undefined);
+    if (below !== undefined) Object.assign(next, { children: below, expanded: true });
+  }
+  return items;
+}
+
 /** Makes `toggle` open and close a tree in `panel` that writes into `input`. */
 export function folderBrowser(toggle: JQuery, panel: JQuery, input: JQuery, source: FolderSource): void {
   const close = () => {
@@ -49,11 +63,14 @@ export function folderBrowser(toggle: JQuery, panel: JQuery, input: JQuery, sour
       .addClass('open')
       .append(element('div', 'cloud-sync-hint', t('browser.loading')).prepend(icon('spinner fa-spin'), ' '));
     try {
-      const items = await children(source, '');
+      const items = await openedAt(source, '', String(input.val()).replace(/\/+$/, ''));
       if (!panel.hasClass('open')) return;
       panel.empty();
       if (items.length === 0) panel.append(element('div', 'cloud-sync-hint', t('browser.empty')));
-      else panel.append(tree(items));
+      else {
+        panel.append(tree(items));
+        panel.find('.selected')[0]?.scrollIntoView({ block: 'nearest' });
+      }
     } catch (problem) {
       panel.empty().append(element('div', 'cloud-sync-hint cloud-sync-bad', sentence(problem as Problem)));
     }

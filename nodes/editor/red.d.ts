@@ -66,6 +66,7 @@ interface TreeItem {
   path: string;
   children?: TreeItem[] | ((done: (items: TreeItem[]) => void) => void);
   expanded?: boolean;
+  selected?: boolean;
 }
 
 interface JQuery {

@@ -70,6 +70,8 @@ class Card {
   show(): void {
     const focused = this.body.find(':focus').attr('data-action');
     const { state, operation } = this.node;
+    // Detached, because emptying takes the handlers away.
+    this.toggle.detach();
     this.body.empty().attr('data-status', state.status);
     const head = element('div', 'cloud-sync-card-head').append(
       icon(ICONS[operation]),

@@ -166,6 +166,7 @@ const SUMMARIES: Record<string, () => string> = {
   safety: () => {
     const limit = String(field('maxDelete').val()).trim();
     const parts = [limit === '' ? t('summary.noLimit') : t('summary.maxDelete', { limit })];
+    if (field('transferMode').val() === 'copy') parts.splice(0, 1, t('summary.neverDeletes'));
     if (field('backupFolder').val() !== '') parts.push(t('summary.keepsReplaced'));
     if (isTicked('dryRun')) parts.push(t('summary.dryRun'));
     return parts.join(' · ');

@@ -30,6 +30,10 @@ export async function openEditor(
   const context = await browser.newContext({ viewport: { width, height }, colorScheme, locale: 'en-US' });
   const page = await context.newPage();
   await page.goto(url);
-  await page.waitForFunction('window.RED?.nodes?.node && document.querySelector("#red-ui-palette .red-ui-palette-node")');
+  await page.waitForFunction(
+    'window.RED?.nodes?.node && document.querySelector("#red-ui-palette .red-ui-palette-node")',
+  );
+  // Node-RED has a setting for it; its own switch is this class.
+  if (colorScheme === 'dark') await page.evaluate("document.documentElement.classList.add('nr-theme-dark')");
   return page;
 }

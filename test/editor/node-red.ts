@@ -60,8 +60,14 @@ function writeUserDir(options: NodeRedOptions): string {
     },
     ...options.settings,
   };
-  writeFileSync(join(userDir, 'settings.js'), `module.exports = ${JSON.stringify(settings, undefined, 2)};\n`);
-  writeFileSync(join(userDir, 'package.json'), '{ "name": "node-red-test", "version": "0.0.1", "private": true }\n');
+  writeFileSync(
+    join(userDir, 'settings.js'),
+    `module.exports = ${JSON.stringify(settings, undefined, 2)};\n`,
+  );
+  writeFileSync(
+    join(userDir, 'package.json'),
+    '{ "name": "node-red-test", "version": "0.0.1", "private": true }\n',
+  );
   return userDir;
 }
 
