@@ -47,7 +47,8 @@ async function setRemoteTime(run: RunContext, differing: Equal): Promise<Equal> 
       : differing.remote;
   if (remote === undefined) return differing;
   const isVersioned = remote.versionId !== undefined && remote.versionId !== 'null';
-  if (change === 'copy' && (isVersioned || remote.archive !== undefined)) return differing;
+  // Archived, it can't be copied, and where times are changed in place (Azure) its metadata can't be written.
+  if (remote.archive !== undefined || (change === 'copy' && isVersioned)) return differing;
   const changed = await store.setModificationTime(remote, differing.local.modificationTime!, run.signal);
   return { ...differing, remote: changed };
 }

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { BlobServiceClient, StorageSharedKeyCredential } from '@azure/storage-blob';
 import { openAzureBlobAccount } from '../../src/stores/azure-blob.js';
 import type { Account } from '../../src/stores/store.js';
 import { pseudoRandomBytes } from '../conformance/support.js';
@@ -16,6 +17,7 @@ describe('runs on Azure Blob Storage (azurite)', function () {
   this.timeout(60_000);
   let azurite: Azurite;
   let proxy: FaultProxy;
+  let vendor: BlobServiceClient;
   let account: Account;
   let bench: Bench;
   let containers = 0;
@@ -24,6 +26,10 @@ describe('runs on Azure Blob Storage (azurite)', function () {
   before(async () => {
     azurite = await startAzurite();
     proxy = await startFaultProxy(azurite.endpoint);
+    vendor = new BlobServiceClient(
+      `${azurite.endpoint}/${azurite.accountName}`,
+      new StorageSharedKeyCredential(azurite.accountName, azurite.accountKey),
+    );
   });
   after(async () => {
     await proxy?.stop();
@@ -80,6 +86,47 @@ describe('runs on Azure Blob Storage (azurite)', function () {
       assert.ok(requests.length <= 4, requests.join());
       assert.ok(requests.every((kind) => kind === 'LIST' || kind === 'HEAD'));
     }
+  });
+
+  it('verify by the hashes that the service computed, and by nothing that was only claimed', async () => {
+    writeTree(bench.localRoot, { same: 'content', swapped: 'content', damaged: 'content' });
+    const time = '2020-09-13T12:26:40.000000000Z';
+    await runOnce(bench);
+    const container = vendor.getContainerClient(`runs-${containers}`);
+    await container.getBlockBlobClient('damaged').upload('CONTENT', 7, { metadata: { mtime: time } });
+    // The body swapped, MD5 and metadata kept: Azure believes what it is told about blobs made of blocks.
+    const blob = container.getBlockBlobClient('swapped');
+    const { contentMD5 } = await blob.getProperties();
+    const id = Buffer.from('1').toString('base64');
+    await blob.stageBlock(id, 'CONTENT', 7);
+    await blob.commitBlockList([id], {
+      blobHTTPHeaders: { blobContentMD5: contentMD5! },
+      metadata: { mtime: time },
+    });
+
+    const { findings } = await runOnce(bench, {
+      withIndex: false,
+      verify: { method: 'checksum', sample: 100 },
+    });
+    assert.deepEqual(
+      [findings?.matched, findings?.differs, findings?.unverifiable],
+      [1, ['damaged'], ['swapped']],
+    );
+    const read = await runOnce(bench, { withIndex: false, verify: { method: 'download', sample: 100 } });
+    assert.deepEqual([read.findings?.matched, read.findings?.differs.sort()], [1, ['damaged', 'swapped']]);
+  });
+
+  it('pass a changed time on, but not to an archived blob', async () => {
+    writeTree(bench.localRoot, { ice: 'ice', warm: 'warm' });
+    await runOnce(bench);
+    await vendor.getContainerClient(`runs-${containers}`).getBlobClient('ice').setAccessTier('Archive');
+    for (const name of ['ice', 'warm']) utimesSync(join(bench.localRoot, name), 1_650_000_000, 1_650_000_000);
+    requests = [];
+    const touched = await runOnce(bench);
+    assert.deepEqual([touched.errors, touched.transferred.files], [[], 0]);
+    assert.equal(requests.filter((kind) => kind === 'PUT').length, 1);
+    assert.equal((await bench.remote.head('warm'))?.modificationTime, 1_650_000_000_000_000_000n);
+    assert.equal((await bench.remote.head('ice'))?.archive, 'frozen');
   });
 
   it('take up an upload that was stopped, without sending a block again', async () => {

@@ -692,7 +692,12 @@ describe('Azure Blob Storage', function () {
           : undefined;
       await store.check();
       assert.equal(store.features.versions, true);
-      assert.equal(store.features.modificationTime.change, 'copy');
+      assert.equal(store.features.modificationTime.change, 'none');
+      await failsWith(
+        () => store.setModificationTime({ key: 'a', kind: 'file', size: 1 }, TIME),
+        'NOT_SUPPORTED',
+        'This storage account keeps versions: a change of the time would make another one',
+      );
       const sizes = (entries: StoredObject[]) => entries.map((entry) => `${entry.key} ${entry.size}`);
       assert.deepEqual(sizes(await listAll(store, { asOf: Date.parse('2026-01-02T12:00:00Z') })), [
         'a 2',

@@ -8,7 +8,7 @@ import { blobPath, metadataHeaders, objectOfHeaders, quoted } from './objects.js
 import type { AzureClients } from './sdk.js';
 
 /**
- * Sets the time of exactly this object. Keeps tier, headers and metadata; where versions are kept, this makes a new one.
+ * Sets the time of exactly this object. Keeps tier, headers and metadata. Where versions are kept, this would make a new one.
  * https://learn.microsoft.com/rest/api/storageservices/set-blob-metadata
  */
 export async function setBlobTime(

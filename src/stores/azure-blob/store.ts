@@ -79,8 +79,8 @@ export class AzureBlobStore implements Store {
       modificationTime: {
         precision: 1n,
         inListing: true,
-        // Set Blob Metadata makes a new version where versions are kept.
-        change: keepsVersions === true ? 'copy' : 'in-place',
+        // Where versions are kept, Set Blob Metadata makes a new one, which a change of time alone isn't worth.
+        change: keepsVersions === true ? 'none' : 'in-place',
       },
       caseSensitive: true,
       normalizationSensitive: true,
@@ -234,6 +234,13 @@ export class AzureBlobStore implements Store {
 
   async setModificationTime(object: StoredObject, time: bigint, signal?: AbortSignal): Promise<StoredObject> {
     throwIfAborted(signal);
+    if (this.#parts.traits.keepsVersions === true) {
+      throw new CloudSyncError(
+        'NOT_SUPPORTED',
+        'This storage account keeps versions: a change of the time would make another one',
+        { path: object.key },
+      );
+    }
     return await setBlobTime(this.#place(), this.#parts.traits, object, time, signal);
   }
 
