@@ -14,7 +14,14 @@ import { Exchange } from './http/exchange.js';
 import { type ProxyEnvironment, proxyFor } from './http/proxy.js';
 import { Pool, ProxyAgent } from './http/undici.js';
 
-export { DEFAULT_RETRY_POLICY, parseRetryAfter, pause, type RetryPolicy, withRetries } from './http/retry.js';
+export {
+  DEFAULT_RETRY_POLICY,
+  parseRetryAfter,
+  pause,
+  type RetryPolicy,
+  unlessAborted,
+  withRetries,
+} from './http/retry.js';
 
 export interface HttpRequest {
   method: string;

@@ -61,6 +61,22 @@ export async function pause(milliseconds: number, signal?: AbortSignal): Promise
   }
 }
 
+/** What `promise` gives, or ABORTED as soon as `signal` fires; the promise itself goes on. */
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return await promise;
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(abortedError());
+    signal.addEventListener('abort', onAbort);
+    if (signal.aborted) onAbort();
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
 function backOff(error: CloudSyncError, attempt: number, policy: RetryPolicy): number {
   const base = hasCode(error, 'RATE_LIMITED') ? policy.baseDelayMs * 2 : policy.baseDelayMs;
   const ceiling = Math.min(policy.maxDelayMs, base * 2 ** (attempt - 1));

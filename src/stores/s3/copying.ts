@@ -8,7 +8,7 @@ import type { S3Connection } from './connection.js';
 import type { Looker } from './looking.js';
 import { attributeHeaders, isMd5, md5ToBase64, quote, unquote } from './objects.js';
 import { encodeKey, encodeQuery } from './signature.js';
-import { ASSEMBLING_SILENCE_MS, MAX_PARTS, partSizeFor } from './upload.js';
+import { ASSEMBLING_SILENCE_MS, abortUpload, beginUpload, MAX_PARTS, partSizeFor } from './upload.js';
 import { elementText, escapeXml } from './xml.js';
 
 const GIB = 1024 ** 3;
@@ -179,16 +179,7 @@ export class Copier {
           })
         : { ...this.#keptHeaders(source, attributes), ...attributeHeaders(attributes, this.options) };
     const signal = options.signal === undefined ? {} : { signal: options.signal };
-    const begun = await connection.send({
-      kind: 'POST',
-      method: 'POST',
-      action: 'copy',
-      bucket,
-      key,
-      query: 'uploads=',
-      headers,
-      ...signal,
-    });
+    const begun = await beginUpload(connection, bucket, key, headers, options.signal);
     const uploadId = elementText(begun.bytes.toString(), 'UploadId') ?? '';
     try {
       const partSize = partSizeFor(object.size, MAX_PARTS, this.partSize);
@@ -235,17 +226,7 @@ export class Copier {
         ...signal,
       });
     } catch (error) {
-      await connection
-        .send({
-          kind: 'DELETE',
-          method: 'DELETE',
-          action: 'abort',
-          bucket,
-          key,
-          query: encodeQuery({ uploadId }),
-          accepts: [404],
-        })
-        .catch(() => {});
+      await abortUpload(connection, bucket, key, uploadId).catch(() => {});
       throw hasCode(error, 'PRECONDITION_FAILED') &&
         options.ifMatch === undefined &&
         options.ifNoneMatch === undefined

@@ -32,6 +32,7 @@ import { attributeHeaders, hidesMd5, md5ToBase64 } from './objects.js';
 import { openObject } from './reading.js';
 import { encodeQuery } from './signature.js';
 import {
+  beginUpload,
   DEFAULT_PART_SIZE,
   listParts,
   MAX_PART_SIZE,
@@ -117,16 +118,12 @@ export class S3Store implements Store {
       options.partSize ?? (this.#options.chunkSize ? this.#options.chunkSize * MIB : DEFAULT_PART_SIZE);
     const partSize = partSizeFor(size, this.settings.maxUploadParts, wanted);
     const md5 = options.hashes?.md5;
-    const response = await this.#connection.send({
-      kind: 'POST',
-      method: 'POST',
-      action: 'write',
-      bucket: this.#bucket,
-      key,
-      query: 'uploads=',
-      headers: attributeHeaders(options, this.#options, md5 === undefined ? undefined : md5ToBase64(md5)),
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
-    });
+    const headers = attributeHeaders(
+      options,
+      this.#options,
+      md5 === undefined ? undefined : md5ToBase64(md5),
+    );
+    const response = await beginUpload(this.#connection, this.#bucket, key, headers, options.signal);
     const uploadId = elementText(response.bytes.toString(), 'UploadId');
     if (!uploadId)
       throw new CloudSyncError('BAD_ANSWER', 'The server began an upload without naming it', { path: key });

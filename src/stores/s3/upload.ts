@@ -1,7 +1,8 @@
 /** Multipart uploads: sizes of parts, sending them, taking an upload up again, and making the object of them. */
 
 import { createHash } from 'node:crypto';
-import { CloudSyncError, hasCode } from '../../errors.js';
+import { CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
+import { type HttpResponse, unlessAborted } from '../http.js';
 import type { ArrivedPart, Content, StoredObject, Upload, UploadState, WriteOptions } from '../store.js';
 import { prepareBody, xmlBody } from './bodies.js';
 import { confirmConditions, sendConditional } from './conditions.js';
@@ -30,6 +31,58 @@ export function partSizeFor(size: number, maxParts: number, wanted = DEFAULT_PAR
   const partSize = Math.max(wanted, needed, MIN_PART_SIZE);
   if (partSize <= MAX_PART_SIZE) return partSize;
   throw new CloudSyncError('NOT_SUPPORTED', `${size} bytes are more than ${maxParts} parts can hold`);
+}
+
+/**
+ * Begins an upload. Where `signal` fires meanwhile, the answer is still waited for behind the caller's back, so that an
+ * upload the server has begun is aborted and not left over.
+ */
+export async function beginUpload(
+  connection: S3Connection,
+  bucket: string,
+  key: string,
+  headers: Record<string, string>,
+  signal: AbortSignal | undefined,
+): Promise<HttpResponse> {
+  throwIfAborted(signal);
+  const begun = connection.send({
+    kind: 'POST',
+    method: 'POST',
+    action: 'write',
+    bucket,
+    key,
+    query: 'uploads=',
+    headers,
+  });
+  try {
+    return await unlessAborted(begun, signal);
+  } catch (error) {
+    begun
+      .then(async (response) => {
+        const uploadId = elementText(response.bytes.toString(), 'UploadId');
+        if (uploadId) await abortUpload(connection, bucket, key, uploadId);
+      })
+      .catch(() => {});
+    throw error;
+  }
+}
+
+/** Removes an upload; content where there is none. */
+export async function abortUpload(
+  connection: S3Connection,
+  bucket: string,
+  key: string,
+  uploadId: string,
+): Promise<void> {
+  await connection.send({
+    kind: 'DELETE',
+    method: 'DELETE',
+    action: 'abort an upload',
+    bucket,
+    key,
+    query: encodeQuery({ uploadId }),
+    accepts: [404],
+  });
 }
 
 /** Everything an upload needs from the store it belongs to. */
@@ -132,16 +185,7 @@ export class S3Upload implements Upload {
   }
 
   async abort(): Promise<void> {
-    const { connection, bucket } = this.context;
-    await connection.send({
-      kind: 'DELETE',
-      method: 'DELETE',
-      action: 'abort an upload',
-      bucket,
-      key: this.state.key,
-      query: encodeQuery({ uploadId: this.#uploadId }),
-      accepts: [404],
-    });
+    await abortUpload(this.context.connection, this.context.bucket, this.state.key, this.#uploadId);
   }
 
   #sizeOf(number: number): number {
