@@ -178,6 +178,7 @@ async function getRange(
     'accept-encoding': 'identity',
   };
   if (etag !== undefined) headers['if-match'] = quoted(etag);
+  const check = new RangeCheck(offset, length, key);
   try {
     const answer = await transport.send({
       kind: 'GET',
@@ -188,7 +189,7 @@ async function getRange(
       key,
       accept: [416],
       examine: (candidate) => {
-        if (candidate.status !== 416) checkRange(candidate, offset, length, key);
+        if (candidate.status !== 416) check.examine(candidate);
       },
       ...(versionId === undefined ? {} : { query: { versionid: versionId } }),
       ...(signal === undefined ? {} : { signal }),
@@ -200,20 +201,40 @@ async function getRange(
   }
 }
 
-/** Throws a retryable error where the bytes aren't those the service sent. */
-function checkRange(answer: AzureAnswer, offset: number, length: number, key: string): void {
-  const size = totalSize(answer);
-  const expected = Math.min(length, size - offset);
-  if (answer.body.length !== expected) {
+/** Whether the bytes of a range are those the service sent. */
+class RangeCheck {
+  /** The hash of an earlier attempt that didn't fit. */
+  #refused: string | undefined;
+
+  constructor(
+    readonly offset: number,
+    readonly length: number,
+    readonly key: string,
+  ) {}
+
+  /** Throws a retryable error where they aren't. */
+  examine(answer: AzureAnswer): void {
+    const size = totalSize(answer);
+    const expected = Math.min(this.length, size - this.offset);
+    if (answer.body.length !== expected) {
+      throw new CloudSyncError(
+        'CONNECTION_LOST',
+        `${answer.body.length} of ${expected} bytes of "${this.key}" arrived`,
+      );
+    }
+    const announced = answer.headers['content-md5'];
+    if (announced === undefined) return;
+    const found = createHash('md5').update(answer.body).digest('base64');
+    if (found === announced) return;
+    // Azurite doesn't compute the hash of a range that is the whole blob, but repeats what was claimed for the blob: where
+    // the same bytes come twice, it is the claim that is wrong, and whoever asked for the blob has to judge that.
+    const isClaim = expected === size && announced === answer.headers['x-ms-blob-content-md5'];
+    if (isClaim && found === this.#refused) return;
+    this.#refused = found;
     throw new CloudSyncError(
-      'CONNECTION_LOST',
-      `${answer.body.length} of ${expected} bytes of "${key}" arrived`,
+      'CHECKSUM_MISMATCH',
+      `The bytes of "${this.key}" were changed on their way here`,
     );
-  }
-  const announced = answer.headers['content-md5'];
-  if (announced === undefined) return;
-  if (createHash('md5').update(answer.body).digest('base64') !== announced) {
-    throw new CloudSyncError('CHECKSUM_MISMATCH', `The bytes of "${key}" were changed on their way here`);
   }
 }
 
