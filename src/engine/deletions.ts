@@ -118,8 +118,9 @@ export class Deletions {
         ),
       );
       for (const [index, due] of some.entries()) {
-        // A folder of that name is no file: the file did go.
-        if (found[index] === undefined || found[index].kind === 'folder') absent.push(due);
+        // A folder or a link of that name is no file: the file did go.
+        const kind = found[index]?.kind;
+        if (kind === undefined || kind === 'folder' || kind === 'link') absent.push(due);
         else {
           run.log('keep', due.path, { level: 'warning', message: 'The source has it after all' });
         }

@@ -122,7 +122,11 @@ export function listBothSides(run: RunContext, sort: boolean) {
     fold: fold ?? ((key: string) => key),
     workFolder: settings.workFolder,
   };
-  const wantsFolders = settings.createEmptySrcDirs || (!run.isPush && settings.transferMode === 'sync');
+  // A sync removes folders that only the destination has, where folders are real.
+  const removesFolders =
+    settings.transferMode === 'sync' && run.destination.store.features.folders === 'real';
+  const wantsFolders = (isDestination: boolean) =>
+    settings.createEmptySrcDirs || (isDestination && removesFolders);
   const localSide = orderedListing({
     ...shared,
     side: run.isPush ? 'source' : 'destination',
@@ -130,7 +134,7 @@ export function listBothSides(run: RunContext, sort: boolean) {
     prefix: local.prefix,
     options: {
       prefix: local.prefix,
-      folders: wantsFolders,
+      folders: wantsFolders(!run.isPush),
       followSymlinks: settings.followSymlinks,
       entersFolder: (folder) => entersFolder(run, folder),
       orderName: (name, kind) => remote.names.toStored(name, namedKind(kind)),
@@ -145,7 +149,7 @@ export function listBothSides(run: RunContext, sort: boolean) {
     prefix: remote.prefix,
     options: {
       prefix: remote.prefix,
-      folders: settings.createEmptySrcDirs,
+      folders: wantsFolders(run.isPush),
       asOf: settings.asOf,
       signal: run.signal,
     },

@@ -4,6 +4,7 @@ import { CloudSyncError, hasCode } from '../errors.js';
 import type { StoredObject } from '../stores/store.js';
 import { glance, isSameTime, look, type Pair } from './comparison.js';
 import type { Deletions } from './deletions.js';
+import { EmptyFolders } from './empty-folders.js';
 import { keyOfPath, pathOfKey } from './location.js';
 import type { Meeting } from './march.js';
 import { settleEqual, settleTime, settleTransferred } from './outcome.js';
@@ -31,6 +32,7 @@ export class Meetings {
   readonly oddlyNamed = new Set<string>();
   /** Keys that take part in a collision. */
   private readonly collided = new Set<string>();
+  private readonly emptyFolders: EmptyFolders;
   private readonly small: WorkLane;
   private readonly large: WorkLane;
 
@@ -39,8 +41,14 @@ export class Meetings {
     private readonly deletions: Deletions,
   ) {
     const { maximum } = run.gate;
+    this.emptyFolders = new EmptyFolders((path) => this.makeFolder(path));
     this.small = new WorkLane(maximum, WAITING);
     this.large = new WorkLane(Math.min(LARGE_AT_ONCE, maximum), WAITING);
+  }
+
+  /** No more keys will come. */
+  async finish(): Promise<void> {
+    await this.emptyFolders.passTo('');
   }
 
   async drain(): Promise<void> {
@@ -64,12 +72,17 @@ export class Meetings {
       this.refuseCollision([meeting.local, meeting.remote, ...meeting.collision], source, meeting.collision);
       return;
     }
+    if (meeting.local?.kind === 'link' || meeting.remote?.kind === 'link') {
+      await this.takeLink(meeting);
+      return;
+    }
     if (this.isUnusable(meeting.local) || this.isUnusable(meeting.remote)) return;
+    await this.emptyFolders.passTo(meeting.sortKey);
     const path = this.pathOf(meeting);
     if (path === undefined) return;
     const isFolder = meeting.sortKey.endsWith('/');
     if (!this.isWanted(path, isFolder)) return;
-    if (isFolder) await this.takeFolder(path, meeting);
+    if (isFolder) this.takeFolder(path, meeting);
     else await this.takeFile(path, meeting, source, destination);
   }
 
@@ -83,6 +96,11 @@ export class Meetings {
   private isUnusable(object: StoredObject | undefined): boolean {
     if (object === undefined) return false;
     const { problems, counts } = this.run;
+    // A file that the other side has no name for is a file without a copy.
+    if (hasCode(object.problem, 'INVALID_NAME', 'NAME_TOO_LONG')) {
+      problems.error(object.problem, object.key);
+      return true;
+    }
     if (object.kind === 'special' || object.unreadable === true) {
       counts.skipped++;
       problems.warning(
@@ -91,19 +109,28 @@ export class Meetings {
       );
       return true;
     }
-    if (object.kind === 'link') {
+    if (object.problem === undefined) return false;
+    problems.error(object.problem, object.key);
+    return true;
+  }
+
+  /** A link that isn't followed is left out, as if it were not there; as rclone does. */
+  private async takeLink(meeting: Meeting): Promise<void> {
+    const { problems, counts, isPush } = this.run;
+    const link = meeting.local?.kind === 'link' ? meeting.local : meeting.remote!;
+    const isAtSource = (link === meeting.local) === isPush;
+    if (isAtSource) {
       counts.skipped++;
       problems.warning(
         new CloudSyncError('SPECIAL_FILE', 'A symbolic link: left out', {
           advice: 'Tick "follow symbolic links" to take what it leads to.',
         }),
-        object.key,
+        link.key,
       );
-      return true;
     }
-    if (object.problem === undefined) return false;
-    problems.error(object.problem, object.key);
-    return true;
+    const rest: Meeting =
+      link === meeting.local ? { ...meeting, local: undefined } : { ...meeting, remote: undefined };
+    if (rest.local !== undefined || rest.remote !== undefined) await this.take(rest);
   }
 
   private pathOf(meeting: Meeting): string | undefined {
@@ -139,20 +166,25 @@ export class Meetings {
     }
   }
 
-  private async takeFolder(path: string, meeting: Meeting): Promise<void> {
+  private takeFolder(path: string, meeting: Meeting): void {
     const { run, deletions } = this;
-    const { createEmptySrcDirs, transferMode, dryRun } = run.settings;
+    const { createEmptySrcDirs, transferMode } = run.settings;
     const [source, destination, sourceHasContent] = run.isPush
       ? [meeting.local, meeting.remote, meeting.localHasContent]
       : [meeting.remote, meeting.local, meeting.remoteHasContent];
     if (source !== undefined) {
-      if (!createEmptySrcDirs || destination !== undefined) return;
-      if (run.isPush && sourceHasContent) return;
-      run.log('folder', path);
-      if (!dryRun) await run.destination.store.createFolder(keyOfPath(run.destination, path, 'folder'));
+      if (createEmptySrcDirs && destination === undefined) this.emptyFolders.enter(path, meeting.sortKey);
     } else if (!sourceHasContent && transferMode === 'sync') {
       deletions.addFolder({ path, key: destination!.key });
     }
+  }
+
+  private async makeFolder(path: string): Promise<void> {
+    const { run } = this;
+    run.log(run.settings.dryRun ? 'would make folder' : 'make folder', path);
+    if (run.settings.dryRun) return;
+    const key = keyOfPath(run.destination, path, 'folder');
+    await run.destination.store.createFolder(key, undefined, run.signal);
   }
 
   private async takeFile(
@@ -162,7 +194,10 @@ export class Meetings {
     destination: StoredObject | undefined,
   ): Promise<void> {
     const { run } = this;
-    if (source !== undefined) this.sourceFiles++;
+    if (source !== undefined) {
+      this.sourceFiles++;
+      this.emptyFolders.fill();
+    }
     if (destination !== undefined) this.destinationFiles++;
     if (source === undefined) {
       if (run.settings.transferMode === 'sync') this.deletions.add(path, meeting.sortKey, destination!);

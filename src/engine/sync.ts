@@ -67,6 +67,7 @@ async function marchOnce(run: RunContext, deletions: Deletions, sort: boolean): 
       throwIfAborted(run.signal);
       for (const meeting of page) await meetings.take(meeting);
     }
+    await meetings.finish();
   } finally {
     // Also after a failure: what is in flight has to land before anything else is decided.
     await meetings.drain();

@@ -9,6 +9,8 @@
 import fs, { type BigIntStats } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { asCloudSyncError, CloudSyncError, hasCode, throwIfAborted } from '../errors.js';
+import { type ComparisonTrust, type ContentComparison, hashContent } from './compare.js';
+import { contentOfOpened } from './content.js';
 import { AttributeCopier } from './local/attribute-copier.js';
 import { copyFile } from './local/copy.js';
 import { type DiskName, diskNameLength, diskNamesOf } from './local/file-names.js';
@@ -157,6 +159,27 @@ class LocalStore implements Store {
 
   async copy(sourceKey: string, key: string, options: CopyOptions = {}): Promise<StoredObject> {
     return await copyFile(this.#root, sourceKey, key, options, this.#copier);
+  }
+
+  /** Reads the file: that is all a file system offers. */
+  async compareContent(
+    object: StoredObject,
+    content: Content,
+    _trust: ComparisonTrust,
+    signal?: AbortSignal,
+  ): Promise<ContentComparison> {
+    if (object.size !== content.size) return 'different';
+    const opened = await this.open(object.key, { signal });
+    try {
+      const [own, given] = await Promise.all([
+        hashContent(contentOfOpened(opened), ['sha256'], signal),
+        hashContent(content, ['sha256'], signal),
+      ]);
+      await opened.confirmUnchanged();
+      return own.sha256 === given.sha256 ? 'equal' : 'different';
+    } finally {
+      await opened.close();
+    }
   }
 
   async delete(request: DeleteRequest, signal?: AbortSignal): Promise<void> {
