@@ -36,14 +36,10 @@ export async function runTransfer(run: RunContext): Promise<void> {
   }
 }
 
-/** A missing source is an error, a missing local destination is made. */
+/** A missing source is an error, a missing local destination is made. (The remote side was checked on opening.) */
 async function checkSides(run: RunContext): Promise<void> {
-  await run.remote.store.check(run.signal);
-  if (run.isPush) {
-    await run.local.store.check(run.signal);
-    return;
-  }
-  if (!run.settings.dryRun) await run.local.store.createFolder('', undefined, run.signal);
+  if (run.isPush) await run.local.store.check(run.signal);
+  else if (!run.settings.dryRun) await run.local.store.createFolder('', undefined, run.signal);
 }
 
 async function transferDifferences(run: RunContext, deletions: Deletions): Promise<Meetings> {

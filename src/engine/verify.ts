@@ -34,7 +34,6 @@ export async function runVerify(run: RunContext, options: VerifyOptions): Promis
   run.host.phase('listing');
   let verification = new Verification(run, options);
   try {
-    await run.remote.store.check(run.signal);
     await run.local.store.check(run.signal);
     await verification.march(false);
   } catch (error) {

@@ -1,7 +1,8 @@
 /** Carries one run out in the child process: opens the stores, puts their wrappers around them, calls the engine. */
 
-import { statSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { BandwidthLimiter } from '../engine/bandwidth.js';
 import { compileFilter, type Filter } from '../engine/filter.js';
 import { type Location, prefixOfFolder, RESERVED_PREFIX } from '../engine/location.js';
 import type { Amount, EngineCounts, LogEntry, Phase, VerifyFindings } from '../engine/report.js';
@@ -18,6 +19,7 @@ import { type NameMapping, providerNames } from '../stores/names.js';
 import { providerById } from '../stores/registry.js';
 import type { Account, Store } from '../stores/store.js';
 import { checkPassword, encryptedStore } from '../stores/wrap/encrypted.js';
+import { throttledStore } from '../stores/wrap/throttled.js';
 import { effectiveRun } from './claims.js';
 import { safeFileName } from './file-names.js';
 import type { RunRequest, TaskSettings } from './task.js';
@@ -80,6 +82,10 @@ class Running {
     };
   }
 
+  private get workFolder(): string {
+    return join(this.request.dataFolder, 'work', safeFileName(this.request.runId));
+  }
+
   progress(): ExecutionProgress {
     const nothing = { done: 0, total: 0 };
     const { files = nothing, bytes = nothing } = this.context ?? {};
@@ -98,6 +104,7 @@ class Running {
       return this.failure(error);
     } finally {
       await this.account?.close().catch(() => {});
+      rmSync(this.workFolder, { recursive: true, force: true });
     }
   }
 
@@ -111,23 +118,26 @@ class Running {
     const bare = this.account.openStore(task.bucket);
     // What an account can do (versions, order of listing) may be known only once it was asked.
     await bare.check(host.signal);
-    const local: Location = {
-      store: openLocalStore(effective.path, { followSymlinks: task.followSymlinks }),
-      prefix: '',
-      names: LOCAL_NAMES,
-    };
-    const remote = remoteLocation(bare, cipher, task.folder);
+    const local: Location = { store: this.openLocal(effective.path), prefix: '', names: LOCAL_NAMES };
+    const remote = remoteLocation(throttled(bare, task), cipher, task.folder);
     checkAsOf(request, bare);
-    if (cipher !== undefined) await checkPassword(bare, remote.prefix, cipher);
+    if (cipher !== undefined) await checkPassword(bare, remote.prefix, cipher, host.signal);
     const settings = this.settings(filter, remote);
     const state = join(request.dataFolder, 'state', safeFileName(request.nodeId));
-    const keepsState = request.operation === 'sync';
-    const index = keepsState
-      ? new StateIndex(state, this.binding(effective.path, bare, cipher, settings))
-      : undefined;
-    const journal =
-      keepsState && !settings.dryRun ? new UploadJournal(join(state, 'uploads.jsonl')) : undefined;
+    const index =
+      request.operation === 'sync'
+        ? new StateIndex(state, this.binding(effective.path, bare, cipher, settings))
+        : undefined;
+    const writes = request.operation !== 'verify' && !settings.dryRun;
+    const journal = writes ? new UploadJournal(join(state, 'uploads.jsonl')) : undefined;
     return new RunContext(local, remote, settings, host, index, journal);
+  }
+
+  private openLocal(path: string): Store {
+    return openLocalStore(path, {
+      followSymlinks: this.request.task.followSymlinks,
+      onProblem: (problem) => this.context?.problems.warning(problem),
+    });
   }
 
   private async openAccount(): Promise<Account> {
@@ -158,7 +168,7 @@ class Running {
 
   private settings(filter: Filter, remote: Location): TransferSettings {
     const { request } = this;
-    const { task, restore, runId, dataFolder } = request;
+    const { task, restore } = request;
     const { direction, transferMode, dryRun } = effectiveRun(request);
     return {
       direction,
@@ -180,7 +190,7 @@ class Running {
         storageClass: task.storageClass === '' ? undefined : task.storageClass,
         serverSideEncryption: task.serverSideEncryption === '' ? undefined : task.serverSideEncryption,
       },
-      workFolder: join(dataFolder, 'work', safeFileName(runId)),
+      workFolder: this.workFolder,
     };
   }
 
@@ -208,7 +218,7 @@ class Running {
     const isAborted = this.host.signal.aborted;
     return {
       ...counts,
-      status: isAborted ? 'aborted' : problems.any ? 'failed' : 'success',
+      status: isAborted ? 'aborted' : problems.any || !allMatch(verify) ? 'failed' : 'success',
       errors: problems.errors.map((record) => this.named(record)),
       errorCount: problems.errorCount,
       warnings: problems.warnings,
@@ -265,6 +275,12 @@ function remoteLocation(bare: Store, cipher: Cipher | undefined, folder: string)
   return { store: encryptedStore(bare, cipher), prefix, names: encryptedNames(cipher, names) };
 }
 
+/** Limits count bytes as they go over the wire: encrypted ones, where they are encrypted. */
+function throttled(store: Store, { bandwidthLimit }: TaskSettings): Store {
+  if (bandwidthLimit.length === 0) return store;
+  return throttledStore(store, new BandwidthLimiter({ timetable: bandwidthLimit }));
+}
+
 /** The task's filter, narrowed by the restore's. */
 function filterOf({ task, restore }: RunRequest): Filter {
   const own = compileFilter(task);
@@ -303,4 +319,11 @@ function deviceOf(path: string): string {
   } catch {
     return '';
   }
+}
+
+/** A verify has succeeded only if every file matched; what can't be told is no match. */
+function allMatch(verify: VerifyFindings | undefined): boolean {
+  if (verify === undefined) return true;
+  const { matched: _matched, ...others } = verify.counts;
+  return Object.values(others).every((count) => count === 0);
 }
