@@ -82,7 +82,7 @@ export class ChunkedDecoder {
   }
 
   private onSize(line: string): void {
-    const { signed, trailers } = this.options;
+    const { signed } = this.options;
     const match = (signed ? /^([0-9a-fA-F]+);chunk-signature=([0-9a-f]{64})$/ : /^([0-9a-fA-F]+)$/).exec(
       line,
     );
@@ -100,7 +100,6 @@ export class ChunkedDecoder {
     this.checkChunk();
     // Without trailers one empty line ends the body; with them, lines come first.
     this.state = 'trailer';
-    if (trailers.length === 0) this.trailerText = '';
   }
 
   private checkChunk(): void {

@@ -7,6 +7,7 @@ import * as path from 'node:path';
  */
 export class Blob {
   private references = 1;
+  private closed = false;
 
   constructor(
     readonly size: number,
@@ -21,7 +22,8 @@ export class Blob {
 
   release(): void {
     this.references--;
-    if (this.references > 0) return;
+    if (this.references > 0 || this.closed) return;
+    this.closed = true;
     this.memory = undefined;
     if (this.file !== undefined) {
       fs.closeSync(this.file.fd);
@@ -31,11 +33,13 @@ export class Blob {
 
   /** Closes without removing the file: the server stops, its folder may stay. */
   close(): void {
-    if (this.file !== undefined && this.references > 0) fs.closeSync(this.file.fd);
-    this.references = 0;
+    // Once only, also where answers still hold it: the number of a closed descriptor may be another file's by then.
+    if (this.file !== undefined && !this.closed) fs.closeSync(this.file.fd);
+    this.closed = true;
   }
 
   read(offset: number, length: number): Buffer {
+    if (this.closed) throw new ConnectionGone();
     if (this.file === undefined) return (this.memory as Buffer).subarray(offset, offset + length);
     const buffer = Buffer.allocUnsafe(length);
     let done = 0;
@@ -47,6 +51,9 @@ export class Blob {
     return buffer;
   }
 }
+
+/** Nobody is left to answer: the client hung up, or the server stops. */
+export class ConnectionGone extends Error {}
 
 /** A stretch of a blob. */
 export interface Slice {

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { ChunkedDecoder } from './aws-chunked.js';
-import type { Blob, BlobFolder, BlobWriter } from './blobs.js';
+import { type Blob, type BlobFolder, type BlobWriter, ConnectionGone } from './blobs.js';
 import {
   CHECKSUM_LENGTHS,
   type ChecksumAlgorithm,
@@ -34,9 +34,6 @@ export interface BodySurroundings {
   /** Called when the body is wanted, after all that can be refused without it. */
   onStart: () => void;
 }
-
-/** The client hung up before the whole body was here: nobody is left to answer. */
-export class ConnectionGone extends Error {}
 
 /** Whether a request announces a body at all. */
 export function announcesBody(request: S3Request): boolean {

@@ -57,9 +57,8 @@ export function createBucket(context: Context): Answer {
     // "In us-east-1 ... returns 200 OK", which would hide a mistake; everywhere else it is this error.
     throw s3Error('BucketAlreadyOwnedByYou', { details: { BucketName: name } });
   }
-  const bucket = new Bucket(name, region, state.clock.now(), state.listener);
+  const bucket = new Bucket(name, region, state.clock.now());
   state.buckets.set(name, bucket);
-  state.listener?.bucketChanged(bucket);
   return emptyAnswer(200, { location: `/${name}` });
 }
 
@@ -73,7 +72,6 @@ export function deleteBucket(context: Context): Answer {
   if (bucket.keys.size > 0) throw s3Error('BucketNotEmpty', { details: { BucketName: bucket.name } });
   for (const upload of bucket.uploads.values()) bucket.dropUpload(upload);
   context.state.buckets.delete(bucket.name);
-  context.state.listener?.bucketChanged(bucket);
   return emptyAnswer(204);
 }
 

@@ -75,13 +75,6 @@ export interface MultipartUpload extends StoredAttributes {
 
 export type Versioning = 'Enabled' | 'Suspended' | undefined;
 
-/** Told of every change, to keep it. */
-export interface BucketListener {
-  versionAdded(bucket: Bucket, version: ObjectVersion): void;
-  versionRemoved(bucket: Bucket, version: ObjectVersion): void;
-  bucketChanged(bucket: Bucket): void;
-}
-
 export class Bucket {
   readonly keys = new SortedMap<KeyEntry>();
   readonly uploads = new Map<string, MultipartUpload>();
@@ -94,7 +87,6 @@ export class Bucket {
     readonly name: string,
     readonly region: string,
     readonly createdAt: number,
-    private readonly listener?: BucketListener,
   ) {}
 
   /** The newest version, which may be a delete marker. */
@@ -129,7 +121,6 @@ export class Bucket {
       entry.versions.unshift(version);
     }
     this.usedBytes += version.size;
-    this.listener?.versionAdded(this, version);
   }
 
   /** Removes one version for ever. */
@@ -144,12 +135,10 @@ export class Bucket {
   private forget(version: ObjectVersion): void {
     this.usedBytes -= version.size;
     releaseContent(version.content);
-    this.listener?.versionRemoved(this, version);
   }
 
   setVersioning(status: Exclude<Versioning, undefined>): void {
     this.versioning = status;
-    this.listener?.bucketChanged(this);
   }
 
   /** Removes an upload with its parts. */

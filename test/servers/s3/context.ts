@@ -1,6 +1,6 @@
 import type { BlobFolder } from './blobs.js';
 import type { ReceivedBody } from './body.js';
-import type { Bucket, BucketListener } from './buckets.js';
+import type { Bucket } from './buckets.js';
 import type { Clock } from './clock.js';
 import type { RequestFaults } from './faults.js';
 import type { S3Request } from './request.js';
@@ -13,7 +13,6 @@ export interface ServerState {
   readonly buckets: Map<string, Bucket>;
   readonly region: string;
   readonly secure: boolean;
-  readonly listener: BucketListener | undefined;
   /** Bytes a part has at least, but for the last one. */
   readonly minPartSize: number;
   /** ms until an archived object is readable, instead of the hours of the tier. */

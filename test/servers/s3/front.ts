@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Answer } from './answer.js';
-import { readContent } from './blobs.js';
-import { announcesBody, ConnectionGone, type ReceivedBody, receiveBody } from './body.js';
+import { ConnectionGone, readContent } from './blobs.js';
+import { announcesBody, type ReceivedBody, receiveBody } from './body.js';
 import type { Context, ServerState } from './context.js';
 import type { Credential } from './credentials.js';
 import type { Faults, RequestFaults } from './faults.js';
@@ -275,7 +275,7 @@ class Exchange {
     const end = truncate === undefined ? length : Math.floor(length * truncate.fraction);
     const reset = faults?.find('reset-response')?.afterBytes;
     const stall = faults?.find('stall-response');
-    let stopAt = Math.min(end, reset ?? end);
+    const stopAt = Math.min(end, reset ?? end);
     let sent = 0;
     const pieces =
       body === undefined && answer.content
@@ -295,11 +295,10 @@ class Exchange {
       if (!(await this.write(bytes))) return;
       sent += bytes.length;
     }
-    stopAt = sent;
-    if (reset !== undefined && stopAt >= reset && reset < length) {
+    if (reset !== undefined && sent >= reset && reset < length) {
       await this.flushed();
       response.socket?.resetAndDestroy();
-    } else if (stopAt < length) {
+    } else if (sent < length) {
       await this.flushed();
       response.socket?.end();
     } else response.end();
@@ -310,9 +309,9 @@ class Exchange {
     const { response } = this;
     if (response.destroyed || response.socket === null) return false;
     const wait = this.network.takeBandwidth(bytes.length);
+    if (wait > 0) await this.pause(wait);
     const goesOn = bytes.length === 0 || response.write(bytes);
     if (!goesOn) await this.eventOr('drain');
-    if (wait > 0) await this.pause(wait);
     return !response.destroyed && response.socket !== null;
   }
 

@@ -399,7 +399,7 @@ export function listParts(context: Context): Answer {
       OWNER +
       element('StorageClass', upload.storageClass) +
       element('PartNumberMarker', marker) +
-      element('NextPartNumberMarker', page.at(-1)?.number ?? 0) +
+      element('NextPartNumberMarker', rest.length > max ? page.at(-1)?.number : undefined) +
       element('MaxParts', max) +
       element('ChecksumAlgorithm', upload.checksumAlgorithm?.toUpperCase()) +
       element('ChecksumType', upload.checksumType) +

@@ -94,7 +94,6 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     buckets: new Map(),
     region: options.region ?? 'us-east-1',
     secure: options.tls !== undefined,
-    listener: undefined,
     minPartSize: options.minPartSize ?? 5 * 1024 * 1024,
     thawMs: options.thawMs,
   };
@@ -133,7 +132,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     createBucket(bucketOptions) {
       const { name, region, versioning, quotaBytes }: BucketOptions =
         typeof bucketOptions === 'string' ? { name: bucketOptions } : bucketOptions;
-      const bucket = new Bucket(name, region ?? state.region, clock.now(), state.listener);
+      const bucket = new Bucket(name, region ?? state.region, clock.now());
       bucket.versioning = versioning;
       if (quotaBytes !== undefined) bucket.quotaBytes = quotaBytes;
       state.buckets.set(name, bucket);
