@@ -26,8 +26,8 @@ function deleteOne(
   if (ifMatch !== undefined && !context.faults.has('ignore-conditions')) {
     // "Conditional delete evaluations only apply to the current version of the object."
     if (versionId !== undefined) throw s3Error('NotImplemented', { details: { Header: 'If-Match' } });
-    if (latest === undefined || latest.isDeleteMarker) throw s3Error('NoSuchKey', { details: { Key: key } });
-    if (!listsEtag(ifMatch, latest.etag))
+    if (latest === undefined) throw s3Error('NoSuchKey', { details: { Key: key } });
+    if (latest.isDeleteMarker || !listsEtag(ifMatch, latest.etag))
       throw s3Error('PreconditionFailed', { details: { Condition: 'If-Match' } });
   }
   if (versionId !== undefined) {
