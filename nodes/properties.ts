@@ -3,8 +3,10 @@
  * none, and what a message may do with it. Runs in the editor too, so nothing of Node.js in here.
  */
 
-import { Cron } from 'croner';
+import { validateBandwidthTimetable } from '../src/engine/bandwidth-timetable.js';
+import { compileFilter } from '../src/engine/filter.js';
 import { CloudSyncError } from '../src/errors.js';
+import { validateSchedule } from '../src/runner/schedule.js';
 import type { BandwidthLimit } from '../src/runner/task.js';
 
 /** The one folder in a bucket that belongs to this package (leases, probes). */
@@ -12,7 +14,6 @@ export const RESERVED_FOLDER = '.node-red-cloud-sync';
 
 /** A validated share of files, for example `"50%"`. */
 const SHARE = /^(\d{1,3}(?:\.\d+)?)\s*%$/;
-const TIME_OF_DAY = /^([01]\d|2[0-3]):[0-5]\d$/;
 
 /** The error of every value that can't be used. */
 export function invalid(field: string, message: string, advice?: string): CloudSyncError {
@@ -74,22 +75,21 @@ function numberBetween(least: number, most: number, unit: string, whole = true):
   };
 }
 
-const filterPatterns: Reader<string[]> = (value, field) => {
-  if (!Array.isArray(value)) {
-    throw invalid(
-      field,
-      `${field} has to be a list of filter patterns, not ${shown(value)}`,
-      'Write ["*.jpg"].',
-    );
-  }
-  const patterns = value.map((pattern: unknown) => {
-    if (typeof pattern !== 'string')
-      throw invalid(field, `${field} holds ${shown(pattern)}, which is no pattern`);
-    if (/[\0\r\n]/.test(pattern)) throw invalid(field, `${field} holds a pattern with a line break`);
-    return pattern;
-  });
-  return patterns.filter((pattern) => pattern.trim() !== '');
-};
+function filterPatterns(kind: 'include' | 'exclude'): Reader<string[]> {
+  return (value, field) => {
+    if (!Array.isArray(value)) {
+      throw invalid(
+        field,
+        `${field} has to be a list of filter patterns, not ${shown(value)}`,
+        'Write ["*.jpg"].',
+      );
+    }
+    // An editor's empty row is no pattern; a row that holds no text is wrong, and the filter says so.
+    const patterns = value.filter((pattern) => typeof pattern !== 'string' || pattern.trim() !== '');
+    compileFilter({ include: [], exclude: [], [kind]: patterns });
+    return patterns as string[];
+  };
+}
 
 /** Whether `path` names a folder from the root of a file system: POSIX, drive letter or UNC. */
 export function isAbsolutePath(path: string): boolean {
@@ -147,31 +147,12 @@ const bandwidthRows: Reader<BandwidthLimit[]> = (value, field) => {
       'Write [{"time": "08:00", "bandwidth": 1000000}].',
     );
   }
-  let previous = '';
-  return value.map((row: unknown) => {
-    const { time, bandwidth } = (row ?? {}) as { time?: unknown; bandwidth?: unknown };
-    if (typeof time !== 'string' || !TIME_OF_DAY.test(time)) {
-      throw invalid(field, `${field} has the time ${shown(time)}`, 'Write hours and minutes, as in 08:00.');
-    }
-    if (time === previous) throw invalid(field, `${field} has ${time} twice`);
-    if (time < previous) {
-      throw invalid(
-        field,
-        `${field} is out of order: ${time} comes after ${previous}`,
-        'Put the rows in time order.',
-      );
-    }
-    previous = time;
-    if (bandwidth === null || bandwidth === undefined) return { time, bandwidth: null };
-    if (typeof bandwidth !== 'number' || !Number.isFinite(bandwidth) || bandwidth <= 0) {
-      throw invalid(
-        field,
-        `${field} at ${time} is ${shown(bandwidth)}`,
-        'Write bytes per second, or null for no limit.',
-      );
-    }
-    return { time, bandwidth };
+  const rows = value.map((row: unknown) => {
+    const { time, bandwidth } = (row ?? {}) as Partial<BandwidthLimit>;
+    return { time: time as string, bandwidth: bandwidth ?? null };
   });
+  validateBandwidthTimetable(rows);
+  return rows;
 };
 
 /** A number of files, a share like `"50%"`, or null for no limit. */
@@ -191,16 +172,7 @@ const deleteLimit: Reader<number | string | null> = (value, field) => {
 
 const cronText: Reader<string> = (value, field) => {
   const schedule = trimmedText(value, field);
-  try {
-    if (schedule.split(/\s+/).length !== 5) throw new Error('five fields are needed');
-    new Cron(schedule, { paused: true, mode: '5-part' }).stop();
-  } catch (error) {
-    throw invalid(
-      field,
-      `${field} is ${shown(schedule)}, which is no cron text: ${error instanceof Error ? error.message : String(error)}`,
-      'Write minute, hour, day, month and weekday, as in 0 3 * * *.',
-    );
-  }
+  validateSchedule(schedule);
   return schedule;
 };
 
@@ -264,8 +236,8 @@ export const TASK_PROPERTIES = {
   path: property(localFolder, '', 'listed'),
   bucket: property(bucketName, '', 'listed'),
   folder: property(remoteFolder, '', 'listed'),
-  include: property<string[]>(filterPatterns, [], 'always'),
-  exclude: property<string[]>(filterPatterns, [], 'always'),
+  include: property<string[]>(filterPatterns('include'), [], 'always'),
+  exclude: property<string[]>(filterPatterns('exclude'), [], 'always'),
   followSymlinks: property(yesOrNo, false, 'listed'),
   createEmptySrcDirs: property(yesOrNo, false, 'listed'),
   keepSymlinks: property(yesOrNo, false, 'never'),
@@ -312,8 +284,8 @@ export const RESTORE_PROPERTIES = {
   name: property(text, '', 'never'),
   path: property(localFolder, '', 'listed'),
   transferMode: property(oneOf('copy', 'sync'), 'copy', 'listed'),
-  include: property<string[]>(filterPatterns, [], 'always'),
-  exclude: property<string[]>(filterPatterns, [], 'always'),
+  include: property<string[]>(filterPatterns('include'), [], 'always'),
+  exclude: property<string[]>(filterPatterns('exclude'), [], 'always'),
   asOf: property<number | undefined>(moment, undefined, 'always'),
   thaw: property(yesOrNo, false, 'never'),
   thawTier: property(trimmedText, '', 'never'),

@@ -1,33 +1,38 @@
 /** The schedule of a cloud-sync node. */
 
-import { Cron } from 'croner';
-import { problemOf, TASK_PROPERTIES } from './properties.js';
+import { asCloudSyncError } from '../src/errors.js';
+import { nextRuns, Schedule } from '../src/runner/schedule.js';
+import { isEmpty } from './properties.js';
 import type { ConfiguredNode } from './requests.js';
 
+type Saved = Readonly<Record<string, unknown>>;
+
+function isOff({ schedule, enabled }: Saved): boolean {
+  return isEmpty(schedule) || enabled === false || enabled === 'false';
+}
+
 /**
- * Sends the node a message of its own at every due time, in the machine's time zone: across a change to or from summer
- * time a due hour that doesn't exist runs just after it, and one that comes twice runs once. Does nothing where the
- * schedule is empty, off or wrong (a wrong one is shown by the node's validation).
+ * Sends the node a message of its own at every due time, in the machine's time zone. Does nothing where the schedule is
+ * empty or off; a wrong one is a warning, the node still takes messages.
  */
 export function startSchedule(node: ConfiguredNode): void {
-  const { schedule, enabled } = node.saved;
-  if (typeof schedule !== 'string' || schedule.trim() === '' || enabled === false || enabled === 'false')
-    return;
-  const problem = problemOf(TASK_PROPERTIES, 'schedule', schedule);
-  if (problem !== undefined) {
-    node.warn(problem);
-    return;
+  if (isOff(node.saved)) return;
+  try {
+    const schedule = new Schedule(String(node.saved.schedule), (due) => {
+      node.receive({ payload: due.getTime(), topic: 'schedule' });
+    });
+    node.on('close', () => schedule.stop());
+  } catch (error) {
+    node.warn(asCloudSyncError(error).message);
   }
-  const job = new Cron(schedule.trim(), { mode: '5-part', unref: true }, () => {
-    node.receive({ payload: Date.now(), topic: 'schedule' });
-  });
-  node.on('close', () => job.stop());
 }
 
 /** When the schedule is due next, ms since the epoch; null where it never is. */
-export function nextRun(saved: Readonly<Record<string, unknown>>): number | null {
-  const { schedule, enabled } = saved;
-  if (typeof schedule !== 'string' || schedule.trim() === '' || enabled === false) return null;
-  if (problemOf(TASK_PROPERTIES, 'schedule', schedule) !== undefined) return null;
-  return new Cron(schedule.trim(), { mode: '5-part', paused: true }).nextRun()?.getTime() ?? null;
+export function nextRun(saved: Saved): number | null {
+  if (isOff(saved)) return null;
+  try {
+    return nextRuns(String(saved.schedule), 1)[0]?.getTime() ?? null;
+  } catch {
+    return null;
+  }
 }

@@ -85,7 +85,7 @@ function progressText({ phase, files, bytesPerSecond, percent, etaSeconds }: Pro
 }
 
 function successText(report: RunReport): string {
-  if (report.operation === 'verify') return `${formatCount(report.matched ?? 0, 'file')} match`;
+  if (report.operation === 'verify') return formatCount(report.matched ?? 0, 'file matches', 'files match');
   const { files, bytes } = report.transferred;
   const parts: string[] = [];
   if (files > 0) parts.push(formatCount(files, 'file'), formatBytes(bytes));
@@ -98,7 +98,7 @@ function failureText(report: RunReport): string {
   if (report.operation === 'verify' && report.counts !== undefined) {
     const { differs, missingLocal, missingRemote } = report.counts;
     const unequal = differs + missingLocal + missingRemote;
-    if (unequal > 0) return `${formatCount(unequal, 'file')} differ`;
+    if (unequal > 0) return formatCount(unequal, 'file differs', 'files differ');
     if (report.counts.unreadable > 0) return `${formatCount(report.counts.unreadable, 'file')} unreadable`;
     if (report.counts.unverifiable > 0)
       return `${formatCount(report.counts.unverifiable, 'file')} can't be verified`;

@@ -14,6 +14,7 @@ import {
 import { applyOverrides } from './overrides.js';
 import {
   invalid,
+  isAbsolutePath,
   isEmpty,
   localFolder,
   RESTORE_PROPERTIES,
@@ -159,12 +160,14 @@ function checkTogether(
   }
 }
 
-/** On push the backup folder is a prefix in the bucket, on pull a local folder. */
+/** On push the backup folder is a prefix in the bucket, on pull a local folder, from the task's one on or absolute. */
 function readBackupFolder(values: Values<typeof TASK_PROPERTIES>): string {
   if (values.backupFolder === '') return '';
-  if (values.direction === 'pull') return localFolder(values.backupFolder, 'backupFolder');
+  if (values.direction === 'pull' && isAbsolutePath(values.backupFolder)) {
+    return localFolder(values.backupFolder, 'backupFolder');
+  }
   const backupFolder = remoteFolder(values.backupFolder, 'backupFolder');
-  if (backupFolder === values.folder) {
+  if (values.direction === 'push' && backupFolder === values.folder) {
     throw invalid(
       'backupFolder',
       'backupFolder is the folder that is synced itself',

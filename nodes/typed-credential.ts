@@ -6,6 +6,7 @@
 import { CloudSyncError } from '../src/errors.js';
 import type { TaskCredential } from '../src/runner/task.js';
 import { type ProviderDescription, type ProviderField, providerById } from '../src/stores/registry.js';
+import { isEmpty } from './properties.js';
 import type { RED } from './requests.js';
 import { readCredential, type SavedNode } from './task-settings.js';
 
@@ -47,8 +48,10 @@ function changedField(
   stored: { config: Fields; secrets: Fields },
 ): string | undefined {
   if (!sameText(stored.config.provider ?? 's3', provider.id)) return 'provider';
-  return provider.fields.filter(decidesWhereSecretsGo).find(({ name, secret }) => {
+  return provider.fields.filter(decidesWhereSecretsGo).find(({ name, secret, required }) => {
     const kind = secret ? 'secrets' : 'config';
+    // Without it nothing is sent at all, and that is what will be said.
+    if (secret && required && isEmpty(typed[kind][name])) return false;
     return typed[kind][name] !== STORED && !sameText(typed[kind][name], stored[kind][name]);
   })?.name;
 }

@@ -1,5 +1,6 @@
 /** Lists of rows in a dialog: filter patterns, and the bandwidth timetable. */
 
+import { parseBandwidthTimetable } from '../../src/engine/bandwidth-timetable.js';
 import type { BandwidthLimit } from '../../src/runner/task.js';
 import { element, t } from './text.js';
 
@@ -41,31 +42,15 @@ const UNITS: ReadonlyArray<readonly [string, number]> = [
   ['kB/s', 1000],
 ];
 
-/** rclone's suffixes are powers of 1024, and a bare number is KiB. */
-const RCLONE_UNITS: Readonly<Record<string, number>> = {
-  '': 1024,
-  B: 1,
-  K: 1024,
-  M: 1024 ** 2,
-  G: 1024 ** 3,
-};
-
-/**
- * Rows from rclone's own text, `08:00,512k 23:00,off`; undefined where it is something else.
- * Source: rclone.org/docs/#bwlimit-bandwidth-spec
- */
-export function parseTimetable(text: string): BandwidthLimit[] | undefined {
-  const rows = text.trim().split(/\s+/);
-  const read = rows.map((row): BandwidthLimit | undefined => {
-    const match = /^(\d{1,2}):(\d\d),(?:(off)|([\d.]+)([BKMG]?)i?(?:B?))$/i.exec(row);
-    if (match === null) return undefined;
-    const [, hour, minute, off, number, unit] = match;
-    const time = `${hour!.padStart(2, '0')}:${minute}`;
-    if (off !== undefined) return { time, bandwidth: null };
-    const bandwidth = Math.round(Number(number) * RCLONE_UNITS[unit!.toUpperCase()]!);
-    return { time, bandwidth: bandwidth > 0 ? bandwidth : null };
-  });
-  return read.every((row) => row !== undefined) ? (read as BandwidthLimit[]) : undefined;
+/** Rows from rclone's own text, `08:00,512k 23:00,off`; undefined where it is something else. */
+function pastedRows(text: string): BandwidthLimit[] | undefined {
+  // A time or a speed alone is meant for the field it is pasted into.
+  if (!text.includes(',')) return undefined;
+  try {
+    return parseBandwidthTimetable(text.trim());
+  } catch {
+    return undefined;
+  }
 }
 
 /** Turns `list` into a timetable. Pasting rclone's text into a row fills the table. */
@@ -96,7 +81,7 @@ export function bandwidthList(list: JQuery, limits: unknown, onChange: () => voi
       row.find('input,select').on('input change', onChange);
       row.on('paste', (event) => {
         const pasted = (event.originalEvent as ClipboardEvent).clipboardData?.getData('text') ?? '';
-        const rows = parseTimetable(pasted);
+        const rows = pastedRows(pasted);
         if (rows === undefined) return;
         event.preventDefault();
         fill(rows);

@@ -54,14 +54,24 @@ export function reportLine(status: string, report: RunReport): string {
   switch (status) {
     case 'success':
       return dryRun + amounts(report);
-    case 'failed': {
-      const [first] = report.errors;
-      if (first === undefined) return dryRun + t('words.failed');
-      const where = first.path === '' || first.message.includes(first.path) ? '' : `${first.path}: `;
-      const more = report.errorCount > 1 ? ` ${t('words.more', { count: report.errorCount - 1 })}` : '';
-      return `${dryRun}${where}${first.message}${more}`;
-    }
+    case 'failed':
+      return dryRun + (report.counts === undefined ? '' : unequal(report)) + failure(report);
     default:
       return dryRun + t(`words.${status}`);
   }
+}
+
+function failure({ errors, errorCount, counts }: RunReport): string {
+  const [first] = errors;
+  if (first === undefined) return counts === undefined ? t('words.failed') : '';
+  const where = first.path === '' || first.message.includes(first.path) ? '' : `${first.path}: `;
+  const more = errorCount > 1 ? ` ${t('words.more', { count: errorCount - 1 })}` : '';
+  return `${where}${first.message}${more}`;
+}
+
+/** What a verify has found, each kind with its number. */
+function unequal({ counts }: RunReport): string {
+  const kinds = ['differs', 'missingLocal', 'missingRemote', 'unreadable', 'unverifiable'] as const;
+  const found = kinds.filter((kind) => counts![kind] > 0);
+  return found.map((kind) => t(`findings.${kind}`, { count: counts![kind].toLocaleString() })).join(' · ');
 }

@@ -1,6 +1,6 @@
 /** The schedule: presets, cron text, and when it would run next. */
 
-import { Cron } from 'croner';
+import { nextRuns } from '../../src/runner/schedule.js';
 import { get } from './api.js';
 import { element, t } from './text.js';
 
@@ -13,25 +13,24 @@ const PRESETS: Readonly<Record<string, string>> = {
 };
 
 /** Time zone of the machine Node-RED runs on, asked once. */
-let timeZone: Promise<string> | undefined;
+let askedTimeZone: Promise<string> | undefined;
 
 function serverTimeZone(): Promise<string> {
-  timeZone ??= get<{ timeZone: string }>('tasks').then(
+  askedTimeZone ??= get<{ timeZone: string }>('tasks').then(
     (answer) => answer.timeZone,
     () => Intl.DateTimeFormat().resolvedOptions().timeZone,
   );
-  return timeZone;
+  return askedTimeZone;
 }
 
 function presetOf(schedule: string): string {
   return Object.entries(PRESETS).find(([, text]) => text === schedule.trim())?.[0] ?? 'custom';
 }
 
-/** The next runs, or undefined where the text is no schedule. */
-function nextRuns(schedule: string, zone: string, number: number): Date[] | undefined {
+/** The next three runs, or undefined where the text is no schedule. */
+function runsAhead(schedule: string, timeZone: string): Date[] | undefined {
   try {
-    if (schedule.trim().split(/\s+/).length !== 5) return undefined;
-    return new Cron(schedule.trim(), { mode: '5-part', paused: true, timezone: zone }).nextRuns(number);
+    return nextRuns(schedule, 3, new Date(), { timeZone });
   } catch {
     return undefined;
   }
@@ -50,7 +49,7 @@ async function showNextRuns(line: JQuery, schedule: string): Promise<void> {
     return;
   }
   const zone = await serverTimeZone();
-  const runs = nextRuns(schedule, zone, 3);
+  const runs = runsAhead(schedule, zone);
   line.toggleClass('cloud-sync-bad', runs === undefined);
   if (runs === undefined) {
     line.text(t('schedule.wrong'));

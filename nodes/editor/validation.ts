@@ -2,6 +2,7 @@
 
 import { PROVIDERS } from '../../src/stores/registry.js';
 import {
+  isAbsolutePath,
   type Properties,
   problemOf,
   RESTORE_PROPERTIES,
@@ -77,8 +78,7 @@ function hasPassword(node: EditorNode): boolean {
 
 function backupFolderProblem(node: EditorNode, value: string): string | undefined {
   if (value === '' || isFromEnvironment(value)) return undefined;
-  if (now(node, 'direction') === 'pull')
-    return check({ backupFolder: TASK_PROPERTIES.path }, 'backupFolder', value);
+  if (now(node, 'direction') === 'pull' && isAbsolutePath(value)) return undefined;
   const plain = { read: remoteFolder, default: '', override: 'never' } as const;
   return check({ backupFolder: plain }, 'backupFolder', value);
 }

@@ -1,10 +1,13 @@
 /** Carries one run out in the child process: opens the stores, puts their wrappers around them, calls the engine. */
 
-import { rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { BackupFolder } from '../engine/backup-folder.js';
 import { BandwidthLimiter } from '../engine/bandwidth.js';
+import { ChangingFiles } from '../engine/changing-files.js';
 import { compileFilter, type Filter } from '../engine/filter.js';
 import { type Location, prefixOfFolder, RESERVED_PREFIX } from '../engine/location.js';
+import { checkPlace, rememberPlace } from '../engine/mount-guard.js';
 import type { Amount, EngineCounts, LogEntry, Phase, VerifyFindings } from '../engine/report.js';
 import { RunContext, type TransferSettings } from '../engine/run-context.js';
 import { StateIndex } from '../engine/state-index.js';
@@ -14,7 +17,7 @@ import { runVerify } from '../engine/verify.js';
 import { asCloudSyncError, CloudSyncError, type ErrorRecord, hasCode } from '../errors.js';
 import { type Cipher, createCipher } from '../stores/encryption/cipher.js';
 import { encryptedNames } from '../stores/encryption/names.js';
-import { openLocalStore } from '../stores/local.js';
+import { openLocalStore, removeStaleTemporaryFiles } from '../stores/local.js';
 import { type NameMapping, providerNames } from '../stores/names.js';
 import { providerById } from '../stores/registry.js';
 import type { Account, Store } from '../stores/store.js';
@@ -97,7 +100,7 @@ class Running {
       const context = await this.open();
       this.context = context;
       const { verify } = this.request;
-      if (verify === undefined) await runTransfer(context);
+      if (verify === undefined) await this.transfer(context);
       const findings = verify === undefined ? undefined : await runVerify(context, verify);
       return this.resultOf(context, findings);
     } catch (error) {
@@ -108,10 +111,30 @@ class Running {
     }
   }
 
+  private async transfer(context: RunContext): Promise<void> {
+    const { path, dryRun } = effectiveRun(this.request);
+    // Written while a local folder is written to: what a killed run left there is looked for only after one.
+    const unfinished = join(this.stateFolder, 'unfinished');
+    const writesLocal = !context.isPush && !dryRun;
+    if (writesLocal && existsSync(unfinished)) await removeStaleTemporaryFiles(path, context.signal);
+    if (writesLocal) {
+      mkdirSync(this.stateFolder, { recursive: true, mode: 0o700 });
+      writeFileSync(unfinished, '');
+    }
+    await runTransfer(context);
+    if (writesLocal) rmSync(unfinished, { force: true });
+    if (!dryRun && !context.problems.any) rememberPlace(path, this.stateFolder);
+  }
+
+  private get stateFolder(): string {
+    return join(this.request.dataFolder, 'state', safeFileName(this.request.nodeId));
+  }
+
   private async open(): Promise<RunContext> {
     const { request, host } = this;
     const { task } = request;
     const effective = effectiveRun(request);
+    if (request.operation !== 'verify') checkPlace(effective.path, this.stateFolder);
     const filter = filterOf(request);
     const cipher = await cipherOf(task);
     this.account = await this.openAccount();
@@ -123,14 +146,21 @@ class Running {
     checkAsOf(request, bare);
     if (cipher !== undefined) await checkPassword(bare, remote.prefix, cipher, host.signal);
     const settings = this.settings(filter, remote);
-    const state = join(request.dataFolder, 'state', safeFileName(request.nodeId));
+    const state = this.stateFolder;
     const index =
       request.operation === 'sync'
         ? new StateIndex(state, this.binding(effective.path, bare, cipher, settings))
         : undefined;
     const writes = request.operation !== 'verify' && !settings.dryRun;
     const journal = writes ? new UploadJournal(join(state, 'uploads.jsonl')) : undefined;
-    return new RunContext(local, remote, settings, host, index, journal);
+    const context = new RunContext(local, remote, settings, host, index, journal);
+    if (request.operation === 'sync') {
+      context.changing = new ChangingFiles(join(state, 'changing.json'));
+      if (task.backupFolder !== '') {
+        context.backup = new BackupFolder(context, prefixOfFolder(task.backupFolder), task.backupKeepDays);
+      }
+    }
+    return context;
   }
 
   private openLocal(path: string): Store {

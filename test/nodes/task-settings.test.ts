@@ -144,8 +144,9 @@ describe('task settings', () => {
     ['backupFolder', '.node-red-cloud-sync/x', /keeps for itself/],
     ['backupFolder', 'photos', /itself/],
     ['include', '*.jpg', /list/],
-    ['exclude', [1], /no pattern/],
-    ['exclude', ['a\nb'], /line break/],
+    ['exclude', [1], /no text/],
+    ['include', ['a[b'], /pattern "a\[b" can't be used/],
+    ['exclude', ['{{(}}'], /can't be used/],
     ['transfers', 0, /from 1/],
     ['transfers', 1.5],
     ['transfers', 'many'],
@@ -153,7 +154,7 @@ describe('task settings', () => {
     ['bandwidthLimit', '08:00,1M', /list of rows/],
     ['bandwidthLimit', [{ time: '8:00', bandwidth: 1 }], /08:00/],
     ['bandwidthLimit', [{ time: '24:00', bandwidth: 1 }]],
-    ['bandwidthLimit', [{ time: '08:00', bandwidth: 0 }], /bytes per second/],
+    ['bandwidthLimit', [{ time: '08:00', bandwidth: 0 }], /bytes per second/i],
     ['bandwidthLimit', [{ time: '08:00', bandwidth: '1M' }], /bytes per second/],
     [
       'bandwidthLimit',
@@ -169,14 +170,14 @@ describe('task settings', () => {
         { time: '08:00', bandwidth: 1 },
         { time: '08:00', bandwidth: 2 },
       ],
-      /twice/,
+      /two rows/,
     ],
     ['maxDelete', '101%'],
     ['maxDelete', -1],
     ['maxDelete', 1.5],
     ['maxDelete', 'few', /number of files/],
     ['schedule', '0 3 * *', /five fields/],
-    ['schedule', '61 3 * * *', /cron/],
+    ['schedule', '61 3 * * *', /minute "61"/],
     ['whenBusy', 'abort', /queue, skip/],
     ['staleAfter', -1],
     ['allowOverrides', ['credential'], /never override/],
@@ -199,7 +200,8 @@ describe('task settings', () => {
       'preScript',
       /settings.js/,
     );
-    refused(() => task({ direction: 'pull', backupFolder: 'old' }), 'backupFolder', /relative/);
+    refused(() => task({ direction: 'pull', backupFolder: '../old' }), 'backupFolder');
+    assert.equal(task({ direction: 'pull', backupFolder: 'old' }).backupFolder, 'old');
     assert.equal(task({ direction: 'pull', backupFolder: '/srv/old' }).backupFolder, '/srv/old');
     assert.equal(task({ snapshot: true }).snapshot, true);
     assert.equal(task({ preScript: 'true' }).preScript, 'true');

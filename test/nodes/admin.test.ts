@@ -1,0 +1,242 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import type { RequestListener, Server } from 'node:http';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Runner } from '../../src/runner/runner.js';
+import { type S3Server, startS3Server } from '../servers/s3/server.js';
+import {
+  CREDENTIAL,
+  type FlowNode,
+  HELPERS,
+  helper,
+  Inbox,
+  NODES,
+  node,
+  replaceRunner,
+  SIDEBAR,
+  TASK,
+} from './node-red.js';
+
+const STORED = '__PWRD__';
+interface Answer {
+  status: number;
+  body: Record<string, unknown> & { code?: string; field?: string; message?: string };
+}
+
+describe('admin routes', () => {
+  let s3: S3Server;
+  let runner: Runner;
+  let root: string;
+  let admin: Server;
+
+  before(async () => {
+    await helper.startServer();
+    s3 = await startS3Server({ buckets: ['family', 'archive'] });
+  });
+  after(async () => {
+    await helper.stopServer();
+    await s3.stop();
+  });
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), 'cloud-sync-admin-'));
+    helper.settings({ userDir: root });
+    runner = new Runner({
+      dataFolder: join(root, 'cloud-sync'),
+      childFile: join(process.cwd(), 'dist', 'runner', 'child.js'),
+    });
+    replaceRunner(runner);
+  });
+  afterEach(async () => {
+    admin.close();
+    await helper.unload();
+    helper.settings({});
+    await runner.stop();
+    replaceRunner(undefined);
+    rmSync(root, { recursive: true, force: true });
+  });
+
+  async function deploy(nodes: FlowNode[] = [], settings: object = {}): Promise<void> {
+    helper.settings({ userDir: root, cloudSync: settings });
+    await helper.load(
+      [...NODES, SIDEBAR],
+      [{ ...CREDENTIAL, endpoint: s3.url }, ...HELPERS, ...nodes] as never,
+      {
+        credential: { accessKeyId: s3.accessKeyId, secretAccessKey: s3.secretAccessKey },
+      },
+    );
+    admin = createServer(helper._httpAdmin as RequestListener).listen(0, '127.0.0.1');
+    await once(admin, 'listening');
+  }
+  async function ask(
+    method: string,
+    path: string,
+    body?: unknown,
+    type = 'application/json',
+  ): Promise<Answer> {
+    const response = await fetch(
+      `http://127.0.0.1:${(admin.address() as AddressInfo).port}/cloud-sync/${path}`,
+      {
+        method,
+        headers: body === undefined ? {} : { 'Content-Type': type },
+        body: body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body),
+      },
+    );
+    return { status: response.status, body: (await response.json()) as Answer['body'] };
+  }
+  const post = (path: string, body: unknown) => ask('POST', path, body);
+  const typed = (config: object = {}, secrets: object = {}) => ({
+    credential: {
+      id: 'credential',
+      name: 'Home',
+      provider: 's3',
+      config: { endpoint: s3.url, ...config },
+      secrets: { accessKeyId: s3.accessKeyId, secretAccessKey: STORED, ...secrets },
+    },
+  });
+
+  describe('verify', () => {
+    it('answers with the account and its buckets, for what is deployed', async () => {
+      await deploy();
+      const { status, body } = await post('credential/verify', typed());
+      assert.equal(status, 200, JSON.stringify(body));
+      assert.ok(Number(body.bucketCount) >= 2);
+    });
+
+    it('works before anything is deployed', async () => {
+      await deploy();
+      const credential = { ...typed({}, { secretAccessKey: s3.secretAccessKey }).credential, id: 'new' };
+      assert.equal((await post('credential/verify', { credential })).status, 200);
+      const placeholder = await post('credential/verify', {
+        credential: { ...typed().credential, id: 'new' },
+      });
+      assert.deepEqual([placeholder.status, placeholder.body.field], [400, 'secretAccessKey']);
+    });
+
+    it('says what is wrong, and never shows the secret', async () => {
+      await deploy();
+      const { status, body } = await post(
+        'credential/verify',
+        typed({}, { secretAccessKey: 'the-wrong-one' }),
+      );
+      assert.deepEqual([status, body.code], [400, 'WRONG_SECRET']);
+      assert.doesNotMatch(JSON.stringify(body), /the-wrong-one/);
+    });
+
+    for (const [field, change] of [
+      ['endpoint', { config: { endpoint: 'http://127.0.0.1:9' } }],
+      ['accessKeyId', { secrets: { accessKeyId: 'AKIDOTHER' } }],
+      ['caCertificate', { config: { caCertificate: 'x' } }],
+    ] as Array<[string, { config?: object; secrets?: object }]>) {
+      it(`sends no stored secret where ${field} was changed`, async () => {
+        await deploy();
+        const { status, body } = await post('credential/verify', typed(change.config, change.secrets));
+        assert.deepEqual([status, body.code, body.field], [400, 'INVALID_INPUT', 'secretAccessKey']);
+        assert.match(String(body.message), new RegExp(field));
+      });
+    }
+
+    it('fills environment variables in for what is deployed, and for nothing else', async () => {
+      process.env.CLOUD_SYNC_TEST_SECRET = s3.secretAccessKey;
+      try {
+        await deploy();
+        const secrets = { secretAccessKey: '$' + '{CLOUD_SYNC_TEST_SECRET}' };
+        const { status, body } = await post('credential/verify', typed({}, secrets));
+        assert.deepEqual([status, body.field], [400, 'secretAccessKey']);
+      } finally {
+        delete process.env.CLOUD_SYNC_TEST_SECRET;
+      }
+    });
+
+    it('names the field that can not be used', async () => {
+      await deploy();
+      const { body } = await post('credential/verify', typed({ region: 'a.example.com/' }));
+      assert.equal(body.field, 'region');
+      assert.equal(
+        (await post('credential/verify', typed({}, { accessKeyId: '' }))).body.code,
+        'CREDENTIAL_MISSING',
+      );
+      assert.equal((await post('credential/verify', {})).body.field, 'credential');
+    });
+  });
+
+  it('takes JSON only, so that no form on another site can post', async () => {
+    await deploy([TASK]);
+    const answer = await ask('POST', 'tasks/task/run', 'dryRun=true', 'application/x-www-form-urlencoded');
+    assert.equal(answer.status, 400);
+    assert.deepEqual(await runner.history('task'), []);
+  });
+
+  it('lists and makes buckets, and lists their folders', async () => {
+    await deploy();
+    const { body } = await post('buckets', typed());
+    assert.deepEqual((body.buckets as Array<{ name: string }>).map(({ name }) => name).sort(), [
+      'archive',
+      'family',
+    ]);
+    assert.equal((await post('buckets/create', { ...typed(), bucket: 'fresh' })).status, 200);
+    assert.equal((await post('buckets/check', { ...typed(), bucket: 'fresh' })).status, 200);
+    assert.equal(
+      (await post('buckets/check', { ...typed(), bucket: 'nowhere' })).body.code,
+      'BUCKET_NOT_FOUND',
+    );
+    const folder = await post('folder', { ...typed(), bucket: 'fresh', folder: '' });
+    assert.deepEqual(folder.body.entries, []);
+  });
+
+  it('lists local folders, but only those that are allowed', async () => {
+    mkdirSync(join(root, 'allowed', 'photos'), { recursive: true });
+    mkdirSync(join(root, 'secret'));
+    symlinkSync(join(root, 'secret'), join(root, 'allowed', 'way-out'));
+    writeFileSync(join(root, 'allowed', 'file'), 'x');
+    await deploy([], { allowedPaths: [join(root, 'allowed')] });
+    const top = await post('local-folder', { path: '' });
+    assert.deepEqual(
+      (top.body.entries as Array<{ name: string }>).map(({ name }) => name),
+      [join(root, 'allowed')],
+    );
+    const inside = await post('local-folder', { path: join(root, 'allowed') });
+    assert.ok((inside.body.entries as Array<{ name: string }>).some(({ name }) => name === 'photos'));
+    for (const path of [root, join(root, 'allowed', '..', 'secret'), join(root, 'allowed', 'way-out'), '/']) {
+      assert.equal((await post('local-folder', { path })).body.code, 'NO_PERMISSION', path);
+    }
+    assert.equal((await post('local-folder', { path: 'relative' })).body.code, 'INVALID_INPUT');
+  });
+
+  it('runs no task outside the allowed folders either', async () => {
+    await deploy([{ ...TASK, path: join(root, 'elsewhere') }], { allowedPaths: [join(root, 'allowed')] });
+    const failure = new Inbox('failure');
+    node('task').receive({});
+    assert.match(JSON.stringify((await failure.next()).payload.errors), /NO_PERMISSION.*allowedPaths/);
+  });
+
+  it('tells the sidebar what there is, runs and stops it, and hands its log out', async () => {
+    mkdirSync(join(root, 'source'));
+    writeFileSync(join(root, 'source', 'a.txt'), 'a');
+    await deploy([{ ...TASK, path: join(root, 'source'), schedule: '0 3 * * *' }]);
+    const success = new Inbox('success');
+    const list = await ask('GET', 'tasks');
+    const [shown] = list.body.nodes as Array<Record<string, unknown>>;
+    assert.equal(shown?.id, 'task');
+    assert.deepEqual(shown?.state, { status: 'never' });
+    assert.ok(Number(shown?.nextRun) > Date.now());
+    assert.doesNotMatch(JSON.stringify(list.body), new RegExp(s3.secretAccessKey));
+
+    assert.equal((await post('tasks/task/run', { dryRun: true })).status, 200);
+    assert.equal((await success.next()).payload.dryRun, true);
+    assert.deepEqual(s3.objects.keys('family'), []);
+    assert.equal((await post('tasks/task/run', {})).status, 200);
+    const { payload } = await success.next();
+    assert.deepEqual(s3.objects.keys('family'), ['photos/a.txt']);
+    const { body } = await ask('GET', 'tasks/task/runs');
+    assert.equal((body.runs as Array<{ runId: string }>)[0]?.runId, payload.runId);
+    const log = await ask('GET', `tasks/task/runs/${String(payload.runId)}/log?search=a.txt`);
+    assert.match(JSON.stringify(log.body.entries), /a\.txt/);
+    assert.deepEqual((await post('tasks/task/abort', {})).body, { aborted: 0 });
+    assert.equal((await post('tasks/nobody/run', {})).status, 404);
+    assert.equal((await ask('GET', 'tasks/task/runs/..%2f..%2fpasswd/log')).status, 400);
+  });
+});
