@@ -137,7 +137,8 @@ export function listBothSides(run: RunContext, sort: boolean) {
       folders: wantsFolders(!run.isPush),
       followSymlinks: settings.followSymlinks,
       entersFolder: (folder) => entersFolder(run, folder),
-      orderName: (name, kind) => remote.names.toStored(name, namedKind(kind)),
+      orderName: (name, kind) =>
+        remote.names.toStored(local.names.fromStored(name, namedKind(kind)), namedKind(kind)),
       signal: run.signal,
     },
     signal: run.signal,

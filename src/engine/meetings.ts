@@ -5,7 +5,7 @@ import type { StoredObject } from '../stores/store.js';
 import { glance, isSameTime, look, type Pair } from './comparison.js';
 import type { Deletions } from './deletions.js';
 import { EmptyFolders } from './empty-folders.js';
-import { keyOfPath, pathOfKey } from './location.js';
+import { keyOfPath, namedKind, pathOfKey } from './location.js';
 import type { Meeting } from './march.js';
 import { settleEqual, settleTime, settleTransferred } from './outcome.js';
 import type { RunContext } from './run-context.js';
@@ -134,8 +134,11 @@ export class Meetings {
   }
 
   private pathOf(meeting: Meeting): string | undefined {
-    if (meeting.local !== undefined) return meeting.local.key.slice(this.run.local.prefix.length);
-    const { remote, settings, isPush, problems, counts } = this.run;
+    const { local, remote, settings, isPush, problems, counts } = this.run;
+    if (meeting.local !== undefined) {
+      const { key, kind } = meeting.local;
+      return pathOfKey(local, key.slice(local.prefix.length), namedKind(kind));
+    }
     const object = meeting.remote!;
     const kind = object.kind === 'folder' ? 'folder' : 'file';
     const relative = object.key.slice(remote.prefix.length);
@@ -304,8 +307,9 @@ export class Meetings {
       run.fail(new CloudSyncError('INVALID_NAME', 'Too many keys that no file name maps to'), source.key);
       return false;
     }
-    this.oddlyNamed.add(run.local.prefix + path);
-    const local = await run.local.store.head(run.local.prefix + path, { signal: run.signal });
+    const localKey = keyOfPath(run.local, path, 'file');
+    this.oddlyNamed.add(localKey);
+    const local = await run.local.store.head(localKey, { signal: run.signal });
     const remote = await run.remote.store.head(source.key, { signal: run.signal });
     const isThere =
       local?.size === source.size &&

@@ -133,7 +133,8 @@ class Verification {
 
   private pathOf(meeting: Meeting): string | undefined {
     const { local, remote } = this.run;
-    if (meeting.local !== undefined) return meeting.local.key.slice(local.prefix.length);
+    if (meeting.local !== undefined)
+      return pathOfKey(local, meeting.local.key.slice(local.prefix.length), 'file');
     const relative = meeting.remote!.key.slice(remote.prefix.length);
     try {
       return pathOfKey(remote, relative, 'file');

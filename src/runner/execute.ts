@@ -18,7 +18,7 @@ import { asCloudSyncError, CloudSyncError, type ErrorRecord, hasCode } from '../
 import { type Cipher, createCipher } from '../stores/encryption/cipher.js';
 import { encryptedNames } from '../stores/encryption/names.js';
 import { openLocalStore, removeStaleTemporaryFiles } from '../stores/local.js';
-import { type NameMapping, providerNames } from '../stores/names.js';
+import { providerNames } from '../stores/names.js';
 import { providerById } from '../stores/registry.js';
 import type { Account, Store } from '../stores/store.js';
 import { checkPassword, encryptedStore } from '../stores/wrap/encrypted.js';
@@ -61,9 +61,6 @@ export function execute(request: RunRequest, host: ExecutionHost): Execution {
   const running = new Running(request, host);
   return { result: running.carryOut(), progress: () => running.progress() };
 }
-
-/** Names at the local side are the run's own paths: the local store writes them as the disk wants them. */
-const LOCAL_NAMES: NameMapping = { toStored: (name) => name, fromStored: (name) => name };
 
 class Running {
   private phase: Phase = 'listing';
@@ -141,7 +138,8 @@ class Running {
     const bare = this.account.openStore(task.bucket);
     // What an account can do (versions, order of listing) may be known only once it was asked.
     await bare.check(host.signal);
-    const local: Location = { store: this.openLocal(effective.path), prefix: '', names: LOCAL_NAMES };
+    const folder = this.openLocal(effective.path);
+    const local: Location = { store: folder, prefix: '', names: providerNames(folder.features.names) };
     const remote = remoteLocation(throttled(bare, task), cipher, task.folder);
     checkAsOf(request, bare);
     if (cipher !== undefined) await checkPassword(bare, remote.prefix, cipher, host.signal);

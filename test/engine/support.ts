@@ -13,6 +13,8 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { BackupFolder } from '../../src/engine/backup-folder.js';
+import { ChangingFiles } from '../../src/engine/changing-files.js';
 import { compileFilter } from '../../src/engine/filter.js';
 import type { Location } from '../../src/engine/location.js';
 import { RESERVED_PREFIX } from '../../src/engine/location.js';
@@ -110,16 +112,23 @@ export interface RunOptions extends Partial<TransferSettings> {
   signal?: AbortSignal;
   /** Verify instead of transferring. */
   verify?: VerifyOptions;
+  backup?: { prefix: string; keepDays?: number };
 }
 
 /** One transfer run between a folder and a store; the index lives on between runs of one bench. */
 export async function runOnce(bench: Bench, options: RunOptions = {}) {
-  const { prefix = '', include = [], exclude = [], withIndex = true, signal, verify, ...rest } = options;
-  const local: Location = {
-    store: openLocalStore(bench.localRoot, { followSymlinks: rest.followSymlinks }),
-    prefix: '',
-    names: { toStored: (name) => name, fromStored: (name) => name },
-  };
+  const {
+    prefix = '',
+    include = [],
+    exclude = [],
+    withIndex = true,
+    signal,
+    verify,
+    backup,
+    ...rest
+  } = options;
+  const store = openLocalStore(bench.localRoot, { followSymlinks: rest.followSymlinks });
+  const local: Location = { store, prefix: '', names: providerNames(store.features.names) };
   const remote = remoteOf(bench, prefix);
   const settings: TransferSettings = {
     direction: 'push',
@@ -151,6 +160,8 @@ export async function runOnce(bench: Bench, options: RunOptions = {}) {
   const index = withIndex ? new StateIndex(state, binding) : undefined;
   const journal = settings.dryRun ? undefined : new UploadJournal(join(state, 'uploads.jsonl'));
   const run = new RunContext(local, remote, settings, host, index, journal);
+  run.changing = new ChangingFiles(join(state, 'changing.json'));
+  if (backup !== undefined) run.backup = new BackupFolder(run, backup.prefix, backup.keepDays ?? null);
   const findings = verify === undefined ? await runTransfer(run) : await runVerify(run, verify);
   return {
     findings,
