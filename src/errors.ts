@@ -72,6 +72,8 @@ export const ERROR_CODES = {
   MAX_DELETE: { retryable: false },
   /** The source is missing, not mounted or suddenly without files. */
   SOURCE_EMPTY: { retryable: false },
+  /** The file system that held the local folder at the last run isn't mounted. */
+  NOT_MOUNTED: { retryable: false },
   /** The source could not be listed whole, so nothing may be deleted. */
   SOURCE_INCOMPLETE: { retryable: false },
   /** Another run holds the folder or prefix. */

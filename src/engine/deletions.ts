@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { CloudSyncError } from '../errors.js';
 import type { DeleteRequest, StoredObject } from '../stores/store.js';
+import type { BackupFolder } from './backup-folder.js';
 import { keyOfPath } from './location.js';
 import type { Meetings } from './meetings.js';
 import type { RunContext } from './run-context.js';
@@ -32,6 +33,7 @@ export class Deletions {
   private readonly folders: DueFolder[] = [];
   /** Files that stand where a folder has to be, or in a folder where a file has to be: deleted with the obstacle. */
   private readonly settled = new Set<string>();
+  private readonly excused = new Set<string>();
 
   constructor(private readonly run: RunContext) {
     this.due = new SpooledList(join(run.settings.workFolder, `deletes-${process.pid}`));
@@ -55,6 +57,11 @@ export class Deletions {
     return this.due.pages(BATCH);
   }
 
+  /** This one was renamed at the source: its delete loses nothing, so it doesn't count against the limit. */
+  excuse(key: string): void {
+    this.excused.add(key);
+  }
+
   /** This one was deleted as an obstacle. */
   settle(key: string): void {
     this.settled.add(key);
@@ -63,12 +70,14 @@ export class Deletions {
   dispose(): void {
     this.due.dispose();
     this.folders.length = 0;
+    this.settled.clear();
+    this.excused.clear();
   }
 
   /** Throws MAX_DELETE where more is due than the task allows; nothing was deleted then. */
   checkLimit(meetings: { destinationFiles: number }): void {
     const { maxDelete } = this.run.settings;
-    const due = this.due.length;
+    const due = this.due.length - this.excused.size;
     if (maxDelete === null || due === 0) return;
     const isShare = typeof maxDelete === 'string' && maxDelete.trim().endsWith('%');
     if (isShare && meetings.destinationFiles < SHARE_COUNTS_FROM) return;
@@ -137,6 +146,26 @@ export class Deletions {
       for (const due of page) run.log('would delete', due.path);
       return;
     }
+    if (run.backup === undefined) await this.deleteForGood(page);
+    else await this.moveToBackup(page, run.backup);
+  }
+
+  private async moveToBackup(page: DueDelete[], backup: BackupFolder): Promise<void> {
+    const { run } = this;
+    const kept: DueDelete[] = [];
+    for (let at = 0; at < page.length; at += ASKED_AT_ONCE) {
+      const some = page.slice(at, at + ASKED_AT_ONCE);
+      const outcomes = await Promise.allSettled(some.map((due) => backup.keepDeleted(due)));
+      for (const [index, outcome] of outcomes.entries()) {
+        if (outcome.status === 'rejected') run.fail(outcome.reason, some[index]!.path);
+        else kept.push(some[index]!);
+      }
+    }
+    await this.deleteForGood(kept);
+  }
+
+  private async deleteForGood(page: DueDelete[]): Promise<void> {
+    const { run } = this;
     const { conditionalDelete } = run.destination.store.features;
     const requests = page.map<DeleteRequest>(({ key, etag }) => ({
       key,

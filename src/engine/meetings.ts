@@ -1,13 +1,15 @@
 /** What becomes of each file once both sides and the index are known: left alone, transferred, or put up for deletion. */
 
-import { CloudSyncError, hasCode } from '../errors.js';
+import { CloudSyncError, hasCode, throwIfAborted } from '../errors.js';
 import type { StoredObject } from '../stores/store.js';
-import { glance, isSameTime, look, type Pair } from './comparison.js';
+import { CHANGING_RUNS } from './changing-files.js';
+import { glance, isSameTime, localMd5, look, type Pair } from './comparison.js';
 import type { Deletions } from './deletions.js';
 import { EmptyFolders } from './empty-folders.js';
 import { keyOfPath, namedKind, pathOfKey } from './location.js';
 import type { Meeting } from './march.js';
-import { settleEqual, settleTime, settleTransferred } from './outcome.js';
+import { settleEqual, settleRenamed, settleTime, settleTransferred } from './outcome.js';
+import { type GoneFile, type NewFile, Renames } from './renames.js';
 import type { RunContext } from './run-context.js';
 import { type TransferJob, transferFile } from './transfer.js';
 import { WorkLane } from './work-lane.js';
@@ -33,6 +35,7 @@ export class Meetings {
   /** Keys that take part in a collision. */
   private readonly collided = new Set<string>();
   private readonly emptyFolders: EmptyFolders;
+  private readonly renames: Renames | undefined;
   private readonly small: WorkLane;
   private readonly large: WorkLane;
 
@@ -41,6 +44,7 @@ export class Meetings {
     private readonly deletions: Deletions,
   ) {
     const { maximum } = run.gate;
+    this.renames = canRename(run) ? new Renames(run) : undefined;
     this.emptyFolders = new EmptyFolders((path) => this.makeFolder(path));
     this.small = new WorkLane(maximum, WAITING);
     this.large = new WorkLane(Math.min(LARGE_AT_ONCE, maximum), WAITING);
@@ -49,6 +53,48 @@ export class Meetings {
   /** No more keys will come. */
   async finish(): Promise<void> {
     await this.emptyFolders.passTo('');
+    if (this.renames === undefined) return;
+    for (const file of this.renames.files()) {
+      throwIfAborted(this.run.signal);
+      await this.small.add(() => this.guarded(file.path, () => this.renameOrTransfer(file, this.renames!)));
+    }
+  }
+
+  private async renameOrTransfer(file: NewFile, renames: Renames): Promise<void> {
+    const { run } = this;
+    const { path, sortKey, source } = file;
+    const gone = await renames.match(source, () => localMd5(run, source));
+    if (gone !== undefined && (await this.rename(file, gone))) return;
+    await this.startTransfer(this.planTransfer(path, sortKey, source, undefined));
+  }
+
+  /** Copies at the destination what was renamed at the source; false where that can't be, so that it has to be sent. */
+  private async rename(file: NewFile, gone: GoneFile): Promise<boolean> {
+    const { run, deletions } = this;
+    const { path, sortKey, source } = file;
+    const from = gone.object.key.slice(run.destination.prefix.length);
+    if (run.settings.dryRun) {
+      deletions.excuse(gone.object.key);
+      run.log('would rename', path, { message: `from ${from}` });
+      return true;
+    }
+    try {
+      const job = this.planTransfer(path, sortKey, { ...source, size: 0 }, undefined);
+      const { key, etag, size } = gone.object;
+      const copied = await run.destination.store.copy(key, job.destinationKey, {
+        size,
+        sourceIfMatch: etag,
+        signal: run.signal,
+      });
+      deletions.excuse(key);
+      settleRenamed(run, { path, sortKey, source, from }, copied, gone.known.md5);
+      return true;
+    } catch (error) {
+      throwIfAborted(run.signal);
+      run.files.total--;
+      run.log('rename', path, { level: 'warning', message: `Is sent anew: ${(error as Error).message}` });
+      return false;
+    }
   }
 
   async drain(): Promise<void> {
@@ -203,6 +249,7 @@ export class Meetings {
     }
     if (destination !== undefined) this.destinationFiles++;
     if (source === undefined) {
+      if (meeting.known !== undefined) this.renames?.offer(meeting.known, destination!);
       if (run.settings.transferMode === 'sync') this.deletions.add(path, meeting.sortKey, destination!);
       return;
     }
@@ -216,8 +263,11 @@ export class Meetings {
       );
       return;
     }
-    if (destination === undefined) await this.addTransfer(path, meeting.sortKey, source, undefined);
-    else await this.takePair(path, { ...meeting, local: meeting.local!, remote: meeting.remote! });
+    if (destination === undefined) {
+      if (this.renames !== undefined && source.size > 0) {
+        this.renames.wait({ path, sortKey: meeting.sortKey, source });
+      } else await this.addTransfer(path, meeting.sortKey, source, undefined);
+    } else await this.takePair(path, { ...meeting, local: meeting.local!, remote: meeting.remote! });
   }
 
   private async takePair(path: string, pair: Pair): Promise<void> {
@@ -244,10 +294,14 @@ export class Meetings {
     else if (verdict.kind === 'time-differs') await settleTime(run, path, pair.sortKey, verdict);
     else {
       const job = this.planTransfer(path, pair.sortKey, source, destination);
-      // In this place already, unless it is a large one: then it has to wait in its own line.
-      if (this.isLarge(job)) void this.large.add(() => this.guarded(path, () => this.transfer(job)));
-      else await this.transfer(job);
+      await this.startTransfer(job);
     }
+  }
+
+  /** At once, in the place its caller holds; a large one has to wait in its own line. */
+  private async startTransfer(job: TransferJob): Promise<void> {
+    if (this.isLarge(job)) void this.large.add(() => this.guarded(job.path, () => this.transfer(job)));
+    else await this.transfer(job);
   }
 
   private isLarge(job: TransferJob): boolean {
@@ -327,6 +381,7 @@ export class Meetings {
       return;
     }
     try {
+      if (job.present !== undefined) await run.backup?.keepReplaced(job.present);
       const transferred = await transferFile(run, job);
       await settleTransferred(run, job, transferred);
     } catch (error) {
@@ -334,10 +389,9 @@ export class Meetings {
         this.obstructed.push(job);
         return;
       }
+      if (hasCode(error, 'CHANGING') && this.isStillInUse(error, job)) return;
       if (hasCode(error, 'NOT_FOUND') && (await this.isGone(job.source.key))) {
-        run.counts.skipped++;
-        run.files.total--;
-        run.bytes.total -= job.source.size;
+        this.leaveOut(job);
         run.problems.warning(
           new CloudSyncError('NOT_FOUND', 'Was removed at the source while the run went on', {
             cause: error,
@@ -348,6 +402,23 @@ export class Meetings {
       }
       throw error;
     }
+  }
+
+  /** A file that another program writes is left for the next run, unless it has been so for many. */
+  private isStillInUse(error: CloudSyncError, job: TransferJob): boolean {
+    const { run } = this;
+    const runs = run.changing?.note(job.path) ?? 0;
+    if (runs >= CHANGING_RUNS) return false;
+    this.leaveOut(job);
+    run.problems.warning(error, job.path);
+    return true;
+  }
+
+  private leaveOut(job: TransferJob): void {
+    const { run } = this;
+    run.counts.skipped++;
+    run.files.total--;
+    run.bytes.total -= job.source.size;
   }
 
   private async isGone(key: string): Promise<boolean> {
@@ -369,4 +440,15 @@ export class Meetings {
       run.gate.leave(failure);
     }
   }
+}
+
+/** Only what an earlier run knew can be found again under another name; a move leaves nothing to be found. */
+function canRename(run: RunContext): boolean {
+  const { transferMode } = run.settings;
+  return (
+    run.isPush &&
+    transferMode !== 'move' &&
+    run.destination.store.features.serverSideCopy &&
+    run.index?.hasEntries === true
+  );
 }

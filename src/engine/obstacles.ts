@@ -143,7 +143,9 @@ async function removeObstacle(run: RunContext, obstacle: Obstacle, deletions: De
     }
   }
   for (const due of obstacle.files) {
-    await store.delete({ key: obstacle.asideKey + due.key.slice(obstacle.key.length) }, run.signal);
+    const standsAt = obstacle.asideKey + due.key.slice(obstacle.key.length);
+    if (run.backup === undefined) await store.delete({ key: standsAt }, run.signal);
+    else await run.backup.keepDeleted(due, standsAt);
     deletions.settle(due.key);
     run.counts.deleted++;
     run.index?.forget(due.sortKey);

@@ -77,6 +77,18 @@ export async function settleTransferred(run: RunContext, job: TransferJob, done:
   if (run.settings.transferMode === 'move') await deleteSource(run, job.path, done.source);
 }
 
+/** The provider copied what was renamed at the source. */
+export function settleRenamed(
+  run: RunContext,
+  file: { path: string; sortKey: string; source: StoredObject; from: string },
+  copied: StoredObject,
+  md5: string,
+): void {
+  run.files.done++;
+  run.log('rename', file.path, { message: `from ${file.from}` });
+  remember(run, file.sortKey, file.source, copied, md5, run.startedAt);
+}
+
 function remember(
   run: RunContext,
   sortKey: string,

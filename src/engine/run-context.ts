@@ -3,7 +3,9 @@
 import { asCloudSyncError, type CloudSyncError, type ErrorCode, hasCode } from '../errors.js';
 import type { ObjectAttributes } from '../stores/store.js';
 import { AdaptiveGate } from './adaptive-gate.js';
+import type { BackupFolder } from './backup-folder.js';
 import { ByteBudget } from './byte-budget.js';
+import type { ChangingFiles } from './changing-files.js';
 import type { Filter } from './filter.js';
 import type { Location } from './location.js';
 import { Problems } from './problems.js';
@@ -34,8 +36,6 @@ export interface TransferSettings {
   asOf?: number;
   /** Relative keys at the remote side that start with one of these are no part of the run. */
   leaveOut: readonly string[];
-  /** Where replaced and deleted files go, a prefix in the destination's store (with the dated subfolder, ending in `/`). */
-  backupPrefix?: string;
   /** What every uploaded object gets. */
   attributes: ObjectAttributes;
   /** For lists and sorting that memory can't hold. */
@@ -76,6 +76,10 @@ export class RunContext {
   readonly startedAt = Date.now();
   /** Fires when the run is stopped from outside or can't go on. */
   readonly signal: AbortSignal;
+  /** Where what is replaced or deleted goes. */
+  backup?: BackupFolder;
+  /** Files in use by other programs, over several runs. */
+  changing?: ChangingFiles;
   private readonly stop = new AbortController();
 
   constructor(

@@ -168,6 +168,11 @@ export class StateIndex {
     rmSync(this.journalFile, { force: true });
   }
 
+  /** Whether an earlier run left anything. */
+  get hasEntries(): boolean {
+    return existsSync(this.file);
+  }
+
   /** All entries in order; ends early where the file is damaged. */
   async *pages(): AsyncGenerator<IndexEntry[]> {
     yield* this.entries();

@@ -16,6 +16,7 @@ import type { RunContext } from './run-context.js';
 export async function runTransfer(run: RunContext): Promise<void> {
   run.host.phase('listing');
   await checkSides(run);
+  run.backup?.check();
   run.index?.recover();
   const deletions = new Deletions(run);
   try {
@@ -25,6 +26,9 @@ export async function runTransfer(run: RunContext): Promise<void> {
     await transferObstructed(run, meetings.obstructed, deletions);
     await removeLeftUploads(run);
     if (!run.signal.aborted) await deletions.carryOut(meetings);
+    if (run.problems.any || run.signal.aborted || run.settings.dryRun) return;
+    run.changing?.finish();
+    await run.backup?.removeOld(Date.now());
   } catch (error) {
     run.fail(error);
   } finally {

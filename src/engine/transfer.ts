@@ -54,7 +54,7 @@ export async function transferFile(run: RunContext, job: TransferJob): Promise<T
         run.log('retry', job.path, { level: 'warning', message: error.message });
         continue;
       }
-      if (hasCode(error, 'CHANGED') && error.path !== job.destinationKey) {
+      if (hasCode(error, 'CHANGED')) {
         throw new CloudSyncError('CHANGING', 'The file changed each time it was read', {
           path: job.path,
           advice: 'Close the program that writes it, or read from a snapshot.',

@@ -6,7 +6,7 @@ import { BackupFolder } from '../engine/backup-folder.js';
 import { BandwidthLimiter } from '../engine/bandwidth.js';
 import { ChangingFiles } from '../engine/changing-files.js';
 import { compileFilter, type Filter } from '../engine/filter.js';
-import { type Location, prefixOfFolder, RESERVED_PREFIX } from '../engine/location.js';
+import { keyOfPath, type Location, prefixOfFolder, RESERVED_PREFIX } from '../engine/location.js';
 import { checkPlace, rememberPlace } from '../engine/mount-guard.js';
 import type { Amount, EngineCounts, LogEntry, Phase, VerifyFindings } from '../engine/report.js';
 import { RunContext, type TransferSettings } from '../engine/run-context.js';
@@ -325,9 +325,13 @@ function filterOf({ task, restore }: RunRequest): Filter {
 }
 
 /** Relative keys that are none of the task's: what this package keeps there, and the backup folder. */
-function leaveOut(task: TaskSettings, { prefix }: Location): string[] {
+function leaveOut(task: TaskSettings, remote: Location): string[] {
   if (task.backupFolder === '') return [RESERVED_PREFIX];
   const backup = prefixOfFolder(task.backupFolder);
+  // At a local destination it lies in the folder itself, and its name there is written as all others are.
+  if (task.direction === 'pull')
+    return [RESERVED_PREFIX, `${keyOfPath({ ...remote, prefix: '' }, backup.slice(0, -1), 'folder')}/`];
+  const { prefix } = remote;
   const isInside = backup.startsWith(prefix) && backup.length > prefix.length;
   return isInside ? [RESERVED_PREFIX, backup.slice(prefix.length)] : [RESERVED_PREFIX];
 }
