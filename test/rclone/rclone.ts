@@ -1,6 +1,7 @@
 /** Runs the rclone that is installed on this machine, with a configuration of its own. */
 
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { text } from 'node:stream/consumers';
 
 /** The version all data in this folder comes from. */
 export const REFERENCE_VERSION = 'v1.60.1';
@@ -30,6 +31,23 @@ export function runRclone(args: readonly string[], environment: Record<string, s
   });
   if (result.error !== undefined) throw result.error;
   return { exitCode: result.status, stdout: result.stdout, stderr: result.stderr };
+}
+
+/** The same while this process goes on: for a server that runs in it. */
+export async function runRcloneAlongside(
+  args: readonly string[],
+  environment: Record<string, string> = {},
+): Promise<RcloneResult> {
+  const child = spawn('rclone', args, {
+    env: { ...cleanEnvironment(), ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const exited = new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  const [exitCode, stdout, stderr] = await Promise.all([exited, text(child.stdout), text(child.stderr)]);
+  return { exitCode, stdout, stderr };
 }
 
 /** `v1.60.1`, or undefined where no rclone is installed. */

@@ -45,7 +45,7 @@ export function bytesOf(entry: TreeEntry): Buffer {
 }
 
 /** Sets a time to the nanosecond, which Node's own functions can't. */
-function setTime(path: string, time: bigint): void {
+export function setTime(path: string, time: bigint): void {
   const size = time < 0n ? -time : time;
   const decimals = String(size % 1_000_000_000n).padStart(9, '0');
   const text = `@${time < 0n ? '-' : ''}${size / 1_000_000_000n}.${decimals}`;
