@@ -180,6 +180,11 @@ export interface OpenOptions {
    * a small object costs one request. Default: the whole object.
    */
   firstRead?: { offset: number; length: number };
+  /**
+   * What a listing of this store says about the object, where the caller has it: a store whose downloads come without
+   * time and metadata (Google Cloud Storage) need not ask for them. An object replaced since is opened as it is now.
+   */
+  listed?: Pick<StoredObject, 'versionId' | 'modificationTime' | 'metadata'>;
   signal?: AbortSignal;
 }
 
@@ -352,6 +357,11 @@ export interface Store {
    * Example: `s3://s3.eu-central-1.amazonaws.com/photos`, `file:///srv/photos`. No secret in it.
    */
   readonly identity: string;
+  /**
+   * Only keys that begin with this can be reached, where the credential is confined that far; known after `check`. What
+   * this package keeps in the bucket goes under it.
+   */
+  readonly confinedTo?: string | undefined;
   /** Throws BUCKET_NOT_FOUND, NO_PERMISSION ... where it can't be used. */
   check(signal?: AbortSignal): Promise<void>;
   /**
@@ -419,7 +429,14 @@ export interface CredentialCheck {
   bucketCount?: number;
   /** What there is to say beyond 'valid', one sentence each. */
   notes: string[];
+  /** What the key may do, as far as the provider tells without a bucket. */
+  abilities?: readonly KeyAbility[];
+  /** The buckets and the prefix that the key is confined to, where the provider tells. */
+  confinedTo?: { buckets?: readonly string[]; prefix?: string };
 }
+
+/** `versions`: list old versions, and remove them where `delete` is among them too. */
+export type KeyAbility = 'list' | 'read' | 'write' | 'delete' | 'versions';
 
 /** A credential in use: leads to buckets. */
 export interface Account {

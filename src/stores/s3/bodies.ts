@@ -29,6 +29,7 @@ export async function prepareBody(
   options: BodyOptions,
 ): Promise<PreparedBody> {
   throwIfAborted(options.signal);
+  await connection.ready(options.signal);
   const bytes =
     content.bytes ?? (content.size <= BUFFERED_LIMIT ? await readWhole(content, options.signal) : undefined);
   if (bytes !== undefined && bytes.length !== content.size) throw sizeChanged(content.size, bytes.length);

@@ -9,9 +9,10 @@ import type { HeadObject } from './reading.js';
 
 type Conditions = Pick<WriteOptions, 'ifMatch' | 'ifNoneMatch'>;
 
-/** `If-Match` and `If-None-Match` of a write. */
+/** `If-Match` and `If-None-Match` of a write; nothing where the service doesn't obey them. */
 export function conditionHeaders(connection: S3Connection, conditions: Conditions): Record<string, string> {
   const { ifMatch, ifNoneMatch } = conditions;
+  if (!connection.traits.conditionalWrites) return {};
   return {
     ...(ifMatch === undefined ? {} : { 'if-match': connection.comparesBareEtags ? ifMatch : quote(ifMatch) }),
     ...(ifNoneMatch === undefined ? {} : { 'if-none-match': '*' }),
@@ -46,6 +47,10 @@ export async function sendConditional(
   request: S3Request,
   conditions: Conditions,
 ): Promise<HttpResponse> {
+  if (!connection.traits.conditionalWrites) {
+    await confirmConditions(head, request.key!, conditions, request.signal);
+    return await connection.send(request);
+  }
   const send = () => {
     request.headers = { ...request.headers, ...conditionHeaders(connection, conditions) };
     return connection.send(request);

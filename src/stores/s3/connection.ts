@@ -3,10 +3,17 @@
  * tried again, and turns every error into one of ours. Used by everything else in this folder.
  */
 
-import { CloudSyncError } from '../../errors.js';
-import { HttpClient, type HttpResponse, type RetryPolicy, withRetries } from '../http.js';
+import { CloudSyncError, hasCode } from '../../errors.js';
+import { HttpClient, type HttpResponse, type RetryPolicy, unlessAborted, withRetries } from '../http.js';
 import type { AccountContext } from '../store.js';
-import { type ErrorSubject, readErrorAnswer, type S3ErrorAnswer, translateAnswer } from './errors.js';
+import {
+  AMAZON_KEY_WORDS,
+  type ErrorSubject,
+  type KeyWords,
+  readErrorAnswer,
+  type S3ErrorAnswer,
+  translateAnswer,
+} from './errors.js';
 import type { S3Endpoint } from './identity.js';
 import {
   EMPTY_PAYLOAD_HASH,
@@ -15,6 +22,7 @@ import {
   type SigningCredentials,
   UNSIGNED_PAYLOAD,
 } from './signature.js';
+import { AMAZON_TRAITS, type S3Traits } from './traits.js';
 import { rootName } from './xml.js';
 
 export type RequestKind = 'LIST' | 'HEAD' | 'GET' | 'PUT' | 'POST' | 'DELETE' | 'COPY';
@@ -58,11 +66,24 @@ export interface S3Request {
 
 export interface ConnectionOptions {
   endpoint: S3Endpoint;
+  /** Asked once, before the first request: where the service is, if that isn't known before. */
+  locate?: () => Promise<S3Endpoint>;
+  /** Default: Amazon's. */
+  traits?: S3Traits;
+  /** How the provider calls its keys. */
+  keyWords?: KeyWords;
   credentials: SigningCredentials;
   caCertificate?: string;
   context: AccountContext;
   retryPolicy: RetryPolicy;
   silenceMs?: number;
+}
+
+interface RequestAddress {
+  origin: string;
+  host: string;
+  path: string;
+  bucketInHost: boolean;
 }
 
 /** Where servers outside Amazon answer whatever the region is called. */
@@ -71,7 +92,10 @@ const DEFAULT_REGION = 'us-east-1';
 const SIGNED_BODY_LIMIT = 256 * 1024;
 
 export class S3Connection {
-  readonly endpoint: S3Endpoint;
+  readonly traits: S3Traits;
+  readonly keyWords: KeyWords;
+  #endpoint: S3Endpoint;
+  #located: Promise<void> | undefined;
   readonly #http: HttpClient;
   readonly #signer: Signer;
   readonly #secrets: readonly string[];
@@ -82,7 +106,9 @@ export class S3Connection {
   #clockOffset: number | undefined;
 
   constructor(private readonly options: ConnectionOptions) {
-    this.endpoint = options.endpoint;
+    this.#endpoint = options.endpoint;
+    this.traits = options.traits ?? AMAZON_TRAITS;
+    this.keyWords = options.keyWords ?? AMAZON_KEY_WORDS;
     this.#signer = new Signer(options.credentials);
     const { accessKeyId, secretAccessKey, sessionToken = '' } = options.credentials;
     this.#secrets = [secretAccessKey, sessionToken, accessKeyId];
@@ -93,6 +119,27 @@ export class S3Connection {
         : { maxConnections: options.context.maxConnections }),
       ...(options.silenceMs === undefined ? {} : { silenceMs: options.silenceMs }),
     });
+  }
+
+  /** Certain only after {@link ready}. */
+  get endpoint(): S3Endpoint {
+    return this.#endpoint;
+  }
+
+  /** Finds out where the service is, if that has to be asked. */
+  async ready(signal?: AbortSignal): Promise<void> {
+    const { locate } = this.options;
+    if (locate === undefined) return;
+    this.#located ??= locate().then(
+      (endpoint) => {
+        this.#endpoint = endpoint;
+      },
+      (error: unknown) => {
+        this.#located = undefined;
+        throw error;
+      },
+    );
+    await unlessAborted(this.#located, signal);
   }
 
   /** `If-Match` of writes wants the ETag without quotes: learned, see conditions.ts. */
@@ -106,6 +153,11 @@ export class S3Connection {
   /** ms since the epoch, by the server's clock as far as it is known. */
   now(): number {
     return Date.now() + (this.#clockOffset ?? 0);
+  }
+
+  /** Server's time minus ours, ms; 0 before the first answer. */
+  get clockOffsetMs(): number {
+    return this.#clockOffset ?? 0;
   }
 
   close(): Promise<void> {
@@ -142,6 +194,7 @@ export class S3Connection {
   async #sendCorrecting(request: S3Request): Promise<HttpResponse> {
     let clockCorrected = false;
     let regionCorrected = false;
+    await this.ready(request.signal);
     for (;;) {
       const region = await this.regionOf(request.bucket ?? '', request.signal);
       const response = await this.#sendOnce(request, region);
@@ -164,7 +217,7 @@ export class S3Connection {
   }
 
   async #sendOnce(request: S3Request, region: string): Promise<HttpResponse> {
-    const { origin, host, path } = this.#addressOf(request, region);
+    const { origin, host, path, bucketInHost } = this.#addressOf(request, region);
     const query = request.query ?? '';
     const { body } = request;
     const headers: Record<string, string> = { ...request.headers };
@@ -184,7 +237,7 @@ export class S3Connection {
     else if (body !== undefined && body.size > LARGE_BODY) signed.push('content-length', String(body.size));
     this.options.context.onRequest?.(request.kind);
     request.sent = (request.sent ?? 0) + 1;
-    const response = await this.#http.send({
+    const send = this.#http.send({
       method: request.method,
       origin,
       path: query === '' ? path : `${path}?${query}`,
@@ -194,11 +247,23 @@ export class S3Connection {
       ...(request.silenceMs === undefined ? {} : { silenceMs: request.silenceMs }),
       ...(request.signal === undefined ? {} : { signal: request.signal }),
     });
+    const response = bucketInHost ? await send.catch((error) => this.#blameHostStyle(error)) : await send;
     if (this.#clockOffset === undefined) this.#readClock(response.headers);
     return response;
   }
 
-  #addressOf(request: S3Request, region: string): { origin: string; host: string; path: string } {
+  /** A server may be known by its own name only, not by names with a bucket in front. */
+  #blameHostStyle(error: unknown): never {
+    if (!hasCode(error, 'ENDPOINT_UNREACHABLE', 'TLS_FAILURE') || this.endpoint.isAmazon) throw error;
+    throw new CloudSyncError(error.code, error.message, {
+      field: 'forcePathStyle',
+      advice:
+        `The bucket's name is part of the host name here: if only the server's own name is known, set forcePathStyle to true. ${error.advice ?? ''}`.trim(),
+      cause: error,
+    });
+  }
+
+  #addressOf(request: S3Request, region: string): RequestAddress {
     const { endpoint } = this;
     const { bucket = '' } = request;
     let key: string;
@@ -215,7 +280,7 @@ export class S3Connection {
     const host = bucket === '' || inPath ? service : `${bucket}.${service}`;
     const place = bucket !== '' && inPath ? `/${encodeKey(bucket)}` : '';
     const path = `${endpoint.basePath}${place}${request.key === undefined ? '' : `/${key}`}` || '/';
-    return { origin: `${endpoint.protocol}//${host}`, host, path };
+    return { origin: `${endpoint.protocol}//${host}`, host, path, bucketInHost: host !== service };
   }
 
   #errorIn(request: S3Request, response: HttpResponse): S3ErrorAnswer | undefined {
@@ -307,6 +372,7 @@ export class S3Connection {
       region,
       secrets: this.#secrets,
       now: this.now(),
+      keyWords: this.keyWords,
       ...(request.bucket === undefined ? {} : { bucket: request.bucket }),
       ...(request.key === undefined ? {} : { key: request.key }),
     };

@@ -6,9 +6,9 @@ import { xmlBody } from './bodies.js';
 import { conditionHeaders, confirmConditions } from './conditions.js';
 import type { S3Connection } from './connection.js';
 import type { Looker } from './looking.js';
-import { attributeHeaders, isMd5, md5ToBase64, quote, unquote } from './objects.js';
+import { attributeHeaders, type Claims, isMd5, md5ToBase64, quote, unquote } from './objects.js';
 import { encodeKey, encodeQuery } from './signature.js';
-import { ASSEMBLING_SILENCE_MS, abortUpload, beginUpload, MAX_PARTS, partSizeFor } from './upload.js';
+import { ASSEMBLING_SILENCE_MS, abortUpload, beginUpload, partSizeFor } from './upload.js';
 import { elementText, escapeXml } from './xml.js';
 
 const GIB = 1024 ** 3;
@@ -51,8 +51,11 @@ export class Copier {
     const headers =
       attributes === undefined
         ? classHeaders(source.object, this.options)
-        : { ...attributeHeaders(attributes, this.options), 'x-amz-metadata-directive': 'REPLACE' };
-    if (source.object.size > this.singleLimit)
+        : {
+            ...attributeHeaders(attributes, this.options, this.connection.traits, claimsOf(source.object)),
+            'x-amz-metadata-directive': 'REPLACE',
+          };
+    if (this.#takesParts(source.object.size))
       return await this.#copyInParts(source, key, options, attributes);
     return await this.#copyAtOnce(source, key, headers, options);
   }
@@ -65,16 +68,19 @@ export class Copier {
     };
     const source = await this.#lookAtSource(object.key, options);
     const attributes: ObjectAttributes = { metadata: source.object.metadata ?? {}, modificationTime: time };
-    const copied =
-      source.object.size > this.singleLimit
-        ? await this.#copyInParts(source, object.key, options, attributes)
-        : await this.#copyAtOnce(
-            source,
-            object.key,
-            { ...this.#keptHeaders(source, attributes), 'x-amz-metadata-directive': 'REPLACE' },
-            options,
-          );
+    const copied = this.#takesParts(source.object.size)
+      ? await this.#copyInParts(source, object.key, options, attributes)
+      : await this.#copyAtOnce(
+          source,
+          object.key,
+          { ...this.#keptHeaders(source, attributes), 'x-amz-metadata-directive': 'REPLACE' },
+          options,
+        );
     return { ...copied, modificationTime: time, metadata: attributes.metadata ?? {} };
+  }
+
+  #takesParts(size: number): boolean {
+    return size > this.singleLimit && this.connection.traits.copiesInParts;
   }
 
   async #lookAtSource(key: string, options: CopyOptions): Promise<CopySource> {
@@ -100,12 +106,7 @@ export class Copier {
 
   /** All that the source has beside its bytes, with `attributes` in place of its metadata. */
   #keptHeaders(source: CopySource, attributes: ObjectAttributes): Record<string, string> {
-    const claimed = source.object.claimedHashes?.md5;
-    const headers = attributeHeaders(
-      attributes,
-      {},
-      claimed === undefined ? undefined : md5ToBase64(claimed),
-    );
+    const headers = attributeHeaders(attributes, {}, this.connection.traits, claimsOf(source.object));
     for (const name of KEPT_HEADERS) {
       const value = source.headers[name];
       if (value !== undefined) headers[name] = value;
@@ -177,12 +178,15 @@ export class Copier {
             metadata: object.metadata ?? {},
             ...(object.modificationTime === undefined ? {} : { modificationTime: object.modificationTime }),
           })
-        : { ...this.#keptHeaders(source, attributes), ...attributeHeaders(attributes, this.options) };
+        : {
+            ...this.#keptHeaders(source, attributes),
+            ...attributeHeaders(attributes, this.options, this.connection.traits, claimsOf(source.object)),
+          };
     const signal = options.signal === undefined ? {} : { signal: options.signal };
     const begun = await beginUpload(connection, bucket, key, headers, options.signal);
     const uploadId = elementText(begun.bytes.toString(), 'UploadId') ?? '';
     try {
-      const partSize = partSizeFor(object.size, MAX_PARTS, this.partSize);
+      const partSize = partSizeFor(object.size, connection.traits.maxUploadParts, this.partSize);
       const parts: string[] = [];
       for (let start = 0; start < object.size; start += partSize) {
         throwIfAborted(options.signal);
@@ -272,6 +276,12 @@ export class Copier {
       path: copy.key,
     });
   }
+}
+
+/** A copy has the content of its source, so what was claimed of that holds for it too. */
+function claimsOf(object: StoredObject): Claims {
+  const { md5, sha1 } = object.claimedHashes ?? {};
+  return { ...(md5 === undefined ? {} : { md5: md5ToBase64(md5) }), ...(sha1 === undefined ? {} : { sha1 }) };
 }
 
 function classHeaders(object: StoredObject, options: ProviderOptions): Record<string, string> {

@@ -121,6 +121,7 @@ async function sendBatch(
       region: '',
       secrets: [],
       now: connection.now(),
+      keyWords: connection.keyWords,
     };
     const message = elementText(failed, 'Message') ?? '';
     errors.set(identity, translateAnswer({ status: 500, code, message, headers: {} }, subject));
@@ -159,6 +160,8 @@ export async function requestsForAllVersions(
     for (const entry of page) {
       const entryKey = entry.kind === 'folder' ? `${entry.key}/` : entry.key;
       if (entryKey !== key) {
+        // In a listing without order it may still come.
+        if (connection.traits.order === 'none') continue;
         isPast = true;
         break;
       }

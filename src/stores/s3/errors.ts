@@ -7,6 +7,28 @@ import { CloudSyncError, type ErrorCode } from '../../errors.js';
 import { parseRetryAfter } from '../http.js';
 import { elementText } from './xml.js';
 
+/** How a provider calls its keys, and which fields of the credential they stand in. */
+export interface KeyWords {
+  /** As in `The access key may not ...`. */
+  key: string;
+  secret: string;
+  /** What to do about a key that isn't known. */
+  keyAdvice: string;
+  secretAdvice: string;
+  keyField: string;
+  secretField: string;
+}
+
+export const AMAZON_KEY_WORDS: KeyWords = {
+  key: 'access key',
+  secret: 'secret access key',
+  keyAdvice: 'Check the access key ID, and that it belongs to this endpoint and was not deleted or disabled.',
+  secretAdvice:
+    'Type the secret access key again; it is shown only once when the key is made, so make a new key if it is lost.',
+  keyField: 'accessKeyId',
+  secretField: 'secretAccessKey',
+};
+
 /** What an error is about, for its words. */
 export interface ErrorSubject {
   /** What was tried, as it stands in a sentence: `list the bucket`, `write`. */
@@ -19,6 +41,7 @@ export interface ErrorSubject {
   secrets: readonly string[];
   /** ms since the epoch, by the server's clock. */
   now: number;
+  keyWords: KeyWords;
 }
 
 /** An answer that is an error, taken apart. */
@@ -29,6 +52,8 @@ export interface S3ErrorAnswer {
   /** Where the bucket is, if the answer says so. */
   region?: string;
   headers: Record<string, string>;
+  /** The body says that HTTPS is wanted. */
+  mentionsHttps?: boolean;
 }
 
 /** Takes an error answer apart; answers to HEAD have no body and so no code. */
@@ -44,20 +69,22 @@ export function readErrorAnswer(
     message: elementText(body, 'Message') ?? '',
     headers,
     ...(region === undefined || region === '' ? {} : { region }),
+    ...(status === 400 && /HTTP request .{0,20}to .{0,10}HTTPS/i.test(body) ? { mentionsHttps: true } : {}),
   };
 }
 
-type Translation = [ErrorCode, (about: ErrorSubject, answer: S3ErrorAnswer) => string, string?];
+type Advice = string | ((about: ErrorSubject) => string);
+type Translation = [ErrorCode, (about: ErrorSubject, answer: S3ErrorAnswer) => string, Advice?];
 
 const WRONG_KEY: Translation = [
   'WRONG_KEY',
-  () => 'The server does not know this access key',
-  'Check the access key ID, and that it belongs to this endpoint and was not deleted or disabled.',
+  ({ keyWords }) => `The server does not know this ${keyWords.key}`,
+  ({ keyWords }) => keyWords.keyAdvice,
 ];
 const WRONG_SECRET: Translation = [
   'WRONG_SECRET',
-  () => 'The secret access key does not fit the access key',
-  'Type the secret access key again; it is shown only once when the key is made, so make a new key if it is lost.',
+  ({ keyWords }) => `The ${keyWords.secret} does not fit the ${keyWords.key}`,
+  ({ keyWords }) => keyWords.secretAdvice,
 ];
 const EXPIRED: Translation = [
   'CREDENTIAL_EXPIRED',
@@ -77,13 +104,25 @@ const FAILED: Translation = [
 ];
 const FORBIDDEN: Translation = [
   'NO_PERMISSION',
-  (about) => `The access key may not ${about.action}${placeOf(about)}`,
+  (about) => `The ${about.keyWords.key} may not ${about.action}${placeOf(about)}`,
   "Give the key's user or policy this permission, or use another key.",
 ];
 const FULL: Translation = [
   'QUOTA_EXCEEDED',
   () => 'The space or spending limit of the account or bucket is used up',
   'Make room, or raise the limit at the provider.',
+];
+/** Backblaze answers 403 AccessDenied and says so in words: https://www.backblaze.com/docs/cloud-storage-data-caps-and-alerts */
+const CAPPED: Translation = [
+  'QUOTA_EXCEEDED',
+  (_, answer) => `A cap that was set for this Backblaze account is used up: ${answer.message}`,
+  'Raise the cap under "Caps & Alerts" at Backblaze; caps on downloads and transactions begin anew at midnight GMT.',
+];
+/** What nginx, Go's and other servers answer in plain HTTP on a port for TLS. */
+const PLAIN_HTTP: Translation = [
+  'TLS_FAILURE',
+  () => 'The server speaks HTTPS on this port, and the endpoint says http://',
+  'Write https:// in front of the endpoint.',
 ];
 const SKEWED: Translation = [
   'CLOCK_SKEW',
@@ -210,16 +249,32 @@ const BY_CODE: Record<string, Translation> = {
 
 /** The error that `answer` means. */
 export function translateAnswer(answer: S3ErrorAnswer, about: ErrorSubject): CloudSyncError {
-  const [code, words, advice] = BY_CODE[answer.code] ?? byStatus(answer);
+  const [code, words, advice] = translationOf(answer);
+  const field = fieldOf(code, about);
   const retryAfterMs = parseRetryAfter(answer.headers['retry-after'], about.now);
   return new CloudSyncError(code, words(about, answer), {
     httpStatus: answer.status,
     cause: originalOf(answer, about),
     ...(about.key === undefined ? {} : { path: about.key }),
-    ...(advice === undefined ? {} : { advice }),
+    ...(advice === undefined ? {} : { advice: typeof advice === 'string' ? advice : advice(about) }),
+    ...(field === undefined ? {} : { field }),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-    ...(code === 'BAD_ANSWER' ? { retryable: false } : {}),
+    // A proxy without a password and a web page stay what they are.
+    ...(code === 'BAD_ANSWER' || answer.status === 407 ? { retryable: false } : {}),
   });
+}
+
+function translationOf(answer: S3ErrorAnswer): Translation {
+  if (answer.status === 403 && /\bcap exceeded\b/i.test(answer.message)) return CAPPED;
+  if (answer.code === '' && answer.mentionsHttps === true) return PLAIN_HTTP;
+  return BY_CODE[answer.code] ?? byStatus(answer);
+}
+
+/** The field of the credential that is at fault. */
+function fieldOf(code: ErrorCode, about: ErrorSubject): string | undefined {
+  if (code === 'WRONG_KEY') return about.keyWords.keyField;
+  if (code === 'WRONG_SECRET') return about.keyWords.secretField;
+  return code === 'WRONG_REGION' ? 'region' : undefined;
 }
 
 function byStatus(answer: S3ErrorAnswer): Translation {

@@ -2,6 +2,7 @@
 
 import { CloudSyncError } from '../../errors.js';
 import type { CredentialConfig } from '../registry.js';
+import { serviceAddress } from './presets.js';
 
 /** An S3 service as the credential describes it. */
 export interface S3Endpoint {
@@ -21,11 +22,11 @@ export interface S3Endpoint {
 
 const AMAZON_HOST = /^s3(?:[.-]dualstack|[.-]fips)*(?:[.-]([a-z0-9-]+))?\.(amazonaws\.com(?:\.cn)?)$/;
 
-/** Reads `endpoint`, `region` and `forcePathStyle` of a credential; INVALID_INPUT where they can't be understood. */
+/**
+ * Reads `preset`, `endpoint`, `region` and `forcePathStyle` of a credential; INVALID_INPUT where they can't be understood.
+ */
 export function parseEndpoint(config: CredentialConfig): S3Endpoint {
-  const text = typeof config.endpoint === 'string' ? config.endpoint.trim() : '';
-  const region =
-    typeof config.region === 'string' && config.region.trim() !== '' ? config.region.trim() : undefined;
+  const { endpoint: text, region } = serviceAddress(config);
   const forced = typeof config.forcePathStyle === 'boolean' ? config.forcePathStyle : undefined;
   const amazonDomain = region?.startsWith('cn-') ? 'amazonaws.com.cn' : 'amazonaws.com';
   if (text === '') {
@@ -69,10 +70,22 @@ export function parseEndpoint(config: CredentialConfig): S3Endpoint {
  * credential, region and style of address that reaches the same bucket.
  */
 export function s3Identity(config: CredentialConfig, bucket: string): string {
-  const endpoint = parseEndpoint(config);
-  const place = endpoint.isAmazon ? `s3.${endpoint.amazonDomain}` : `${endpoint.host}${endpoint.basePath}`;
+  return endpointIdentity(parseEndpoint(config), bucket);
+}
+
+/** {@link s3Identity} of an endpoint that is known already. */
+export function endpointIdentity(endpoint: S3Endpoint, bucket: string): string {
+  const host = endpoint.host?.replace(BACKBLAZE_HOST, BACKBLAZE);
+  const place = endpoint.isAmazon ? `s3.${endpoint.amazonDomain}` : `${host}${endpoint.basePath}`;
   return bucket === '' ? `s3://${place}` : `s3://${place}/${bucket}`;
 }
+
+/**
+ * The place of every bucket at Backblaze: names are unique over all regions and accounts, and a credential may not know
+ * its region yet. Source: https://www.backblaze.com/docs/cloud-storage-buckets
+ */
+export const BACKBLAZE = 's3.backblazeb2.com';
+const BACKBLAZE_HOST = /^s3\.[a-z0-9-]+\.backblazeb2\.com$/;
 
 function parseUrl(text: string): URL {
   try {

@@ -60,14 +60,18 @@ export class Looker {
     }
   }
 
-  /** Throws where the bucket can't be used, with the server's own reason. */
-  async check(signal?: AbortSignal): Promise<void> {
+  /**
+   * Throws where the bucket can't be used, with the server's own reason.
+   *
+   * @param prefix What the key is confined to.
+   */
+  async check(prefix?: string, signal?: AbortSignal): Promise<void> {
     await this.connection.send({
       kind: 'LIST',
       method: 'GET',
       action: 'list the objects',
       bucket: this.bucket,
-      query: encodeQuery({ 'list-type': 2, 'max-keys': 1 }),
+      query: encodeQuery({ 'list-type': 2, 'max-keys': 1, prefix: prefix || undefined }),
       ...(signal === undefined ? {} : { signal }),
     });
     this.#bucketSeenAt = performance.now();

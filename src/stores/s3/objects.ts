@@ -1,7 +1,9 @@
 /** What S3's headers say about an object, and the headers that say it. */
 
 import type { ObjectAttributes, ProviderOptions, StoredObject } from '../store.js';
+import { backblazeMetadata, takeBackblazeMetadata, trueTime } from './backblaze.js';
 import { formatModificationTime, parseModificationTime } from './times.js';
+import type { S3Traits } from './traits.js';
 
 /** rclone's name for the time in the metadata. */
 export const MTIME = 'mtime';
@@ -14,8 +16,9 @@ const META = 'x-amz-meta-';
 export function objectFromHeaders(key: string, headers: Record<string, string>, size?: number): StoredObject {
   const metadata = metadataFromHeaders(headers);
   const storedTime = Date.parse(headers['last-modified'] ?? '');
+  const backblaze = takeBackblazeMetadata(metadata);
   const modificationTime =
-    parseModificationTime(metadata[MTIME]) ??
+    trueTime(parseModificationTime(metadata[MTIME]), backblaze.modificationTime) ??
     (Number.isNaN(storedTime) ? undefined : BigInt(storedTime) * 1_000_000n);
   const claimed = md5FromBase64(metadata[MD5_CHECKSUM]);
   delete metadata[MTIME];
@@ -31,8 +34,13 @@ export function objectFromHeaders(key: string, headers: Record<string, string>, 
   const etag = unquote(headers.etag);
   if (etag !== undefined) object.etag = etag;
   if (headers['x-amz-version-id'] !== undefined) object.versionId = headers['x-amz-version-id'];
-  if (etag !== undefined && isMd5(etag) && !hidesMd5(headers)) object.hashes = { md5: etag.toLowerCase() };
+  // The ETag of what was uploaded in parts through Backblaze's own interface is promised nowhere to be its MD5.
+  const isNativeLarge = backblaze.sha1 !== undefined && claimed === undefined;
+  if (etag !== undefined && isMd5(etag) && !hidesMd5(headers) && !isNativeLarge) {
+    object.hashes = { md5: etag.toLowerCase() };
+  }
   if (claimed !== undefined) object.claimedHashes = { md5: claimed };
+  if (backblaze.sha1 !== undefined) object.claimedHashes = { ...object.claimedHashes, sha1: backblaze.sha1 };
   if (headers['x-amz-storage-class'] !== undefined) object.storageClass = headers['x-amz-storage-class'];
   const archive = archiveState(headers);
   if (archive !== undefined) object.archive = archive;
@@ -65,19 +73,29 @@ function archiveState(headers: Record<string, string>): StoredObject['archive'] 
   return archived ? 'frozen' : undefined;
 }
 
-/** Headers that store `attributes` with an object; `options` are the task's. */
+/** What an object claims about its content, in metadata. */
+export interface Claims {
+  /** Base64. */
+  md5?: string | undefined;
+  /** Hex; by Backblaze's name. */
+  sha1?: string | undefined;
+}
+
+/** Headers that store `attributes` with an object; `options` are the task's, `traits` the service's. */
 export function attributeHeaders(
   attributes: ObjectAttributes,
   options: ProviderOptions,
-  md5Checksum?: string,
+  traits: Pick<S3Traits, 'b2Metadata'>,
+  claims: Claims = {},
 ): Record<string, string> {
   const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(attributes.metadata ?? {}))
+  const backblaze = traits.b2Metadata ? backblazeMetadata(attributes.modificationTime, claims.sha1) : {};
+  for (const [name, value] of Object.entries({ ...attributes.metadata, ...backblaze }))
     headers[META + name.toLowerCase()] = value;
   if (attributes.modificationTime !== undefined) {
     headers[META + MTIME] = formatModificationTime(attributes.modificationTime);
   }
-  if (md5Checksum !== undefined) headers[META + MD5_CHECKSUM] = md5Checksum;
+  if (claims.md5 !== undefined) headers[META + MD5_CHECKSUM] = claims.md5;
   if (attributes.contentType !== undefined) headers['content-type'] = attributes.contentType;
   const storageClass = attributes.storageClass || options.storageClass;
   if (storageClass) headers['x-amz-storage-class'] = storageClass;

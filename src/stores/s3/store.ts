@@ -31,15 +31,14 @@ import { Looker } from './looking.js';
 import { attributeHeaders, hidesMd5, md5ToBase64 } from './objects.js';
 import { openObject } from './reading.js';
 import { encodeQuery } from './signature.js';
+import type { S3Traits } from './traits.js';
 import {
   beginUpload,
-  DEFAULT_PART_SIZE,
   listParts,
   MAX_PART_SIZE,
   MIN_PART_SIZE,
   partSizeFor,
   S3Upload,
-  UPLOAD_THRESHOLD,
   type UploadContext,
 } from './upload.js';
 import { Writer } from './writing.js';
@@ -54,7 +53,8 @@ export interface S3StoreOptions {
   bucket: string;
   identity: string;
   options: ProviderOptions;
-  maxUploadParts: number;
+  /** Where only keys that begin with this can be reached: asked for before the bucket is checked. */
+  findConfinement?: (signal?: AbortSignal) => Promise<string | undefined>;
   /** Sizes for tests; default: S3's own. */
   copyLimits?: { single: number; part: number };
 }
@@ -68,6 +68,7 @@ export class S3Store implements Store {
   readonly #looker: Looker;
   readonly #writer: Writer;
   readonly #copier: Copier;
+  #confinedTo: string | undefined;
 
   constructor(private readonly settings: S3StoreOptions) {
     const { connection, bucket, options, copyLimits } = settings;
@@ -85,14 +86,25 @@ export class S3Store implements Store {
       copyLimits?.single,
       copyLimits?.part,
     );
-    this.features = featuresOf(settings.maxUploadParts);
+    this.features = featuresOf(connection.traits);
   }
 
-  check(signal?: AbortSignal): Promise<void> {
-    return this.#looker.check(signal);
+  /** See {@link Store.confinedTo}. */
+  get confinedTo(): string | undefined {
+    return this.#confinedTo;
+  }
+
+  async check(signal?: AbortSignal): Promise<void> {
+    this.#confinedTo = await this.settings.findConfinement?.(signal);
+    await this.#looker.check(this.#confinedTo, signal);
   }
 
   list(options: ListOptions = {}): AsyncIterable<readonly StoredObject[]> {
+    if ((options.asOf !== undefined || options.versions === true) && !this.features.versions) {
+      throw new CloudSyncError('NOT_SUPPORTED', 'This service keeps no old versions', {
+        advice: 'Restore the present state: leave the time empty.',
+      });
+    }
     return listBucket(this.#connection, this.#bucket, options);
   }
 
@@ -114,15 +126,15 @@ export class S3Store implements Store {
 
   async createUpload(key: string, size: number, options: CreateUploadOptions = {}): Promise<Upload> {
     this.#confirmKey(key);
+    const { traits } = this.#connection;
     const wanted =
-      options.partSize ?? (this.#options.chunkSize ? this.#options.chunkSize * MIB : DEFAULT_PART_SIZE);
-    const partSize = partSizeFor(size, this.settings.maxUploadParts, wanted);
-    const md5 = options.hashes?.md5;
-    const headers = attributeHeaders(
-      options,
-      this.#options,
-      md5 === undefined ? undefined : md5ToBase64(md5),
-    );
+      options.partSize ?? (this.#options.chunkSize ? this.#options.chunkSize * MIB : traits.partSize);
+    const partSize = partSizeFor(size, traits.maxUploadParts, wanted);
+    const { md5, sha1 } = options.hashes ?? {};
+    const headers = attributeHeaders(options, this.#options, traits, {
+      ...(md5 === undefined ? {} : { md5: md5ToBase64(md5) }),
+      ...(sha1 === undefined ? {} : { sha1 }),
+    });
     const response = await beginUpload(this.#connection, this.#bucket, key, headers, options.signal);
     const uploadId = elementText(response.bytes.toString(), 'UploadId');
     if (!uploadId)
@@ -163,7 +175,7 @@ export class S3Store implements Store {
 
   async delete(request: DeleteRequest, signal?: AbortSignal): Promise<void> {
     throwIfAborted(signal);
-    if (this.#options.deleteVersions !== true || request.versionId !== undefined) {
+    if (!this.#deletesVersions || request.versionId !== undefined) {
       await deleteOne(this.#connection, this.#bucket, request, signal);
       return;
     }
@@ -173,7 +185,7 @@ export class S3Store implements Store {
 
   async deleteMany(requests: readonly DeleteRequest[], signal?: AbortSignal): Promise<DeleteOutcome[]> {
     throwIfAborted(signal);
-    if (this.#options.deleteVersions === true) return await this.#deleteAllVersions(requests, signal);
+    if (this.#deletesVersions) return await this.#deleteAllVersions(requests, signal);
     return await deleteBatches(this.#connection, this.#bucket, requests, signal);
   }
 
@@ -230,6 +242,10 @@ export class S3Store implements Store {
   readonly #headObject = (key: string, options: { versionId?: string; signal?: AbortSignal }) =>
     this.#looker.head(key, options);
 
+  get #deletesVersions(): boolean {
+    return this.#options.deleteVersions === true && this.features.versions;
+  }
+
   get #uploadContext(): UploadContext {
     return { connection: this.#connection, bucket: this.#bucket, head: this.#headObject };
   }
@@ -263,30 +279,29 @@ export class S3Store implements Store {
   }
 }
 
-function featuresOf(maxUploadParts: number): StoreFeatures {
+function featuresOf(traits: S3Traits): StoreFeatures {
   return {
-    order: 'utf8',
+    order: traits.order,
     walks: false,
     hashes: ['md5'],
-    modificationTime: { precision: 1n, inListing: false, change: 'copy' },
+    modificationTime: { precision: traits.timePrecision, inListing: false, change: 'copy' },
     caseSensitive: true,
     normalizationSensitive: true,
-    // As rclone's S3 backend.
-    names: { maxKeyBytes: MAX_KEY_BYTES, encoding: ['InvalidUtf8', 'Slash', 'Dot'] },
-    versions: true,
-    conditionalWrite: true,
+    names: { maxKeyBytes: MAX_KEY_BYTES, encoding: traits.names },
+    versions: traits.versions,
+    conditionalWrite: traits.conditionalWrites,
     // Amazon has it, most of the compatible servers ignore the condition and delete.
     conditionalDelete: false,
     serverSideCopy: true,
     deleteBatch: DELETE_BATCH,
     upload: {
-      threshold: UPLOAD_THRESHOLD,
+      threshold: traits.uploadThreshold,
       minPartSize: MIN_PART_SIZE,
       maxPartSize: MAX_PART_SIZE,
-      maxParts: maxUploadParts,
+      maxParts: traits.maxUploadParts,
       sequential: false,
       maxParallelParts: 16,
-      wantsHashFirst: 'md5',
+      wantsHashFirst: traits.b2Metadata ? 'sha1' : 'md5',
     },
     folders: 'markers',
   };

@@ -10,23 +10,19 @@ import type { S3Connection, S3Request } from './connection.js';
 import { isMd5, quote, unquote } from './objects.js';
 import type { HeadObject } from './reading.js';
 import { encodeQuery } from './signature.js';
+import { AMAZON_TRAITS } from './traits.js';
 import { elements, elementText, escapeXml } from './xml.js';
 
 const MIB = 1024 * 1024;
 /** Source: "Amazon S3 multipart upload limits", Amazon S3 User Guide. */
 export const MIN_PART_SIZE = 5 * MIB;
 export const MAX_PART_SIZE = 5 * 1024 * MIB;
-export const MAX_PARTS = 10_000;
-/** CPU per byte is the same for 8 and 16 MiB; smaller parts are less to send again. */
-export const DEFAULT_PART_SIZE = 8 * MIB;
-/** From this size on in parts. */
-export const UPLOAD_THRESHOLD = 16 * MIB;
 
 /**
  * Bytes per part: `wanted`, or as much larger (in whole MiB) as it takes to fit `size` into `maxParts` parts.
  * INVALID_INPUT where no part can be large enough.
  */
-export function partSizeFor(size: number, maxParts: number, wanted = DEFAULT_PART_SIZE): number {
+export function partSizeFor(size: number, maxParts: number, wanted = AMAZON_TRAITS.partSize): number {
   const needed = Math.ceil(Math.ceil(size / maxParts) / MIB) * MIB;
   const partSize = Math.max(wanted, needed, MIN_PART_SIZE);
   if (partSize <= MAX_PART_SIZE) return partSize;
@@ -201,7 +197,8 @@ export class S3Upload implements Upload {
 
   /** MD5 over the MD5s of the parts, as S3 and all that are like it make the ETag; undefined where it can't be known. */
   #expectedEtag(etags: readonly string[]): string | undefined {
-    return etags.every((etag) => this.#isHash(etag)) ? multipartEtag(etags) : undefined;
+    const isKnown = this.context.connection.traits.multipartEtag && etags.every((etag) => this.#isHash(etag));
+    return isKnown ? multipartEtag(etags) : undefined;
   }
 
   #confirmWholeHash(hashes: WriteOptions['hashes'], etags: readonly string[]): void {

@@ -36,7 +36,12 @@ export class Writer {
       action: 'write',
       bucket: this.bucket,
       key,
-      headers: attributeHeaders(options, this.options, claimsMd5 ? md5ToBase64(md5) : undefined),
+      headers: attributeHeaders(
+        options,
+        this.options,
+        this.connection.traits,
+        claimsMd5 ? { md5: md5ToBase64(md5) } : {},
+      ),
       body,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     };
