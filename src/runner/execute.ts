@@ -14,7 +14,7 @@ import { StateIndex } from '../engine/state-index.js';
 import { runTransfer } from '../engine/sync.js';
 import { UploadJournal } from '../engine/upload-journal.js';
 import { runVerify } from '../engine/verify.js';
-import { asCloudSyncError, CloudSyncError, type ErrorRecord, hasCode } from '../errors.js';
+import { asCloudSyncError, CloudSyncError, type ErrorCode, type ErrorRecord, hasCode } from '../errors.js';
 import { type Cipher, createCipher } from '../stores/encryption/cipher.js';
 import { encryptedNames } from '../stores/encryption/names.js';
 import { openLocalStore, removeStaleTemporaryFiles } from '../stores/local.js';
@@ -25,7 +25,7 @@ import { checkPassword, encryptedStore } from '../stores/wrap/encrypted.js';
 import { throttledStore } from '../stores/wrap/throttled.js';
 import { effectiveRun } from './claims.js';
 import { safeFileName } from './file-names.js';
-import type { RunRequest, TaskSettings } from './task.js';
+import type { RunRequest, TaskCredential, TaskSettings } from './task.js';
 
 /** What the surroundings of a run offer it. */
 export interface ExecutionHost {
@@ -272,11 +272,15 @@ class Running {
     };
   }
 
-  /** A credential that fails names the node to fix. */
+  /** What is wrong with the whole task names the property to mend, and the credential where it is one of those. */
   private named(record: ErrorRecord): ErrorRecord {
-    if (!CREDENTIAL_CODES.has(record.code)) return record;
-    const { id, name } = this.request.task.credential;
-    return { ...record, message: `${record.message} (credential "${name === '' ? id : name}")` };
+    const { credential } = this.request.task;
+    const field = record.field ?? (record.path === '' ? fieldAtFault(record.code, credential) : undefined);
+    const named = field === undefined ? record : { ...record, field };
+    const isOfCredential = CREDENTIAL_CODES.has(record.code) || (field === 'endpoint' && record.path === '');
+    if (!isOfCredential) return named;
+    const { id, name } = credential;
+    return { ...named, message: `${named.message} (credential "${name === '' ? id : name}")` };
   }
 }
 
@@ -286,6 +290,26 @@ const CREDENTIAL_CODES: ReadonlySet<string> = new Set([
   'WRONG_SECRET',
   'CREDENTIAL_EXPIRED',
 ]);
+
+/** The property that a failure of this kind is about. */
+function fieldAtFault(code: ErrorCode, { provider, secrets }: TaskCredential): string | undefined {
+  const { fields } = providerById(provider);
+  switch (code) {
+    case 'BUCKET_NOT_FOUND':
+      return 'bucket';
+    case 'ENDPOINT_UNREACHABLE':
+    case 'TLS_FAILURE':
+      return 'endpoint';
+    case 'WRONG_REGION':
+      return 'region';
+    case 'WRONG_KEY':
+      return fields.find(({ required }) => required)?.name;
+    case 'WRONG_SECRET':
+      return fields.find(({ name, type }) => type !== 'text' && secrets[name] !== undefined)?.name;
+    default:
+      return undefined;
+  }
+}
 
 async function cipherOf(task: TaskSettings): Promise<Cipher | undefined> {
   if (!task.encryption) return undefined;
