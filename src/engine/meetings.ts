@@ -6,7 +6,7 @@ import { CHANGING_RUNS } from './changing-files.js';
 import { glance, isSameTime, localMd5, look, type Pair } from './comparison.js';
 import type { Deletions } from './deletions.js';
 import { EmptyFolders } from './empty-folders.js';
-import { keyOfPath, namedKind, pathOfKey } from './location.js';
+import { keyOfPath, type Location, namedKind, pathOfKey } from './location.js';
 import type { Meeting } from './march.js';
 import { settleEqual, settleRenamed, settleTime, settleTransferred } from './outcome.js';
 import { type GoneFile, type NewFile, Renames } from './renames.js';
@@ -32,6 +32,8 @@ export class Meetings {
   readonly obstructed: TransferJob[] = [];
   /** Local files that came from keys which no name maps to: never to be deleted, though no source key is theirs. */
   readonly oddlyNamed = new Set<string>();
+  /** Paths of what the source can't show: links that lead nowhere now, special files. */
+  private readonly hidden = new Set<string>();
   /** Keys that take part in a collision. */
   private readonly collided = new Set<string>();
   private readonly emptyFolders: EmptyFolders;
@@ -122,7 +124,11 @@ export class Meetings {
       await this.takeLink(meeting);
       return;
     }
-    if (this.isUnusable(meeting.local) || this.isUnusable(meeting.remote)) return;
+    if (this.isUnusable(meeting.local, run.local)) {
+      this.noteUnusable(meeting.local!, meeting.remote);
+      return;
+    }
+    if (this.isUnusable(meeting.remote, run.remote)) return;
     await this.emptyFolders.passTo(meeting.sortKey);
     const path = this.pathOf(meeting);
     if (path === undefined) return;
@@ -138,16 +144,19 @@ export class Meetings {
     return only === undefined || only.some((wanted) => wanted === path || path.startsWith(`${wanted}/`));
   }
 
-  /** Special files are left out and named; an unreadable folder means that the side isn't known whole. */
-  private isUnusable(object: StoredObject | undefined): boolean {
+  /**
+   * Special files are left out and named, unless the filters leave them out; an unreadable file or folder means that the
+   * side isn't known whole.
+   */
+  private isUnusable(object: StoredObject | undefined, location: Location): boolean {
     if (object === undefined) return false;
+    const isUsable = object.problem === undefined && object.kind !== 'special' && object.unreadable !== true;
+    if (isUsable) return false;
+    if (!this.isNameWanted(object, location)) return true;
     const { problems, counts } = this.run;
-    // A file that the other side has no name for is a file without a copy.
-    if (hasCode(object.problem, 'INVALID_NAME', 'NAME_TOO_LONG')) {
-      problems.error(object.problem, object.key);
-      return true;
-    }
-    if (object.kind === 'special' || object.unreadable === true) {
+    // A file that the other side has no name for is a file without a copy; one that can't be looked at isn't known.
+    const isKnown = object.problem === undefined || hasCode(object.problem, 'SPECIAL_FILE');
+    if ((object.kind === 'special' && isKnown) || object.unreadable === true) {
       counts.skipped++;
       problems.warning(
         object.problem ?? new CloudSyncError('SPECIAL_FILE', 'Not a file that can be read: left out'),
@@ -155,9 +164,47 @@ export class Meetings {
       );
       return true;
     }
-    if (object.problem === undefined) return false;
     problems.error(object.problem, object.key);
     return true;
+  }
+
+  private noteUnusable(local: StoredObject, remote: StoredObject | undefined): void {
+    const { run } = this;
+    if (local.kind !== 'special' || !this.isNameWanted(local, run.local)) return;
+    if (run.isPush) this.hidden.add(this.nameOf(local, run.local) ?? local.key);
+    else if (remote !== undefined) {
+      const error = new CloudSyncError('OBSTRUCTED', 'Something that is no file stands in its place', {
+        advice: 'Move it away, or restore into another folder.',
+        cause: local.problem,
+      });
+      run.fail(error, local.key);
+    }
+  }
+
+  /** Whether the filters take what can't be used; where its name tells no path, they can't leave it out. */
+  private isNameWanted(object: StoredObject, location: Location): boolean {
+    const path = this.nameOf(object, location);
+    return path === undefined || this.isWanted(path, object.kind === 'folder');
+  }
+
+  private nameOf({ key, kind }: StoredObject, location: Location): string | undefined {
+    try {
+      return pathOfKey(location, key.slice(location.prefix.length), namedKind(kind));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Below a link that leads nowhere now: what the link led to is unknown, not missing. */
+  private isHidden(path: string): boolean {
+    if (this.hidden.size === 0) return false;
+    let above = path;
+    for (;;) {
+      if (this.hidden.has(above)) return true;
+      const slash = above.lastIndexOf('/');
+      if (slash < 0) return false;
+      above = above.slice(0, slash);
+    }
   }
 
   /** A link that isn't followed is left out, as if it were not there; as rclone does. */
@@ -165,7 +212,7 @@ export class Meetings {
     const { problems, counts, isPush } = this.run;
     const link = meeting.local?.kind === 'link' ? meeting.local : meeting.remote!;
     const isAtSource = (link === meeting.local) === isPush;
-    if (isAtSource) {
+    if (isAtSource && this.isNameWanted(link, isPush ? this.run.local : this.run.remote)) {
       counts.skipped++;
       problems.warning(
         new CloudSyncError('SPECIAL_FILE', 'A symbolic link: left out', {
@@ -223,7 +270,7 @@ export class Meetings {
       : [meeting.remote, meeting.local, meeting.remoteHasContent];
     if (source !== undefined) {
       if (createEmptySrcDirs && destination === undefined) this.emptyFolders.enter(path, meeting.sortKey);
-    } else if (!sourceHasContent && transferMode === 'sync') {
+    } else if (!sourceHasContent && transferMode === 'sync' && !this.isHidden(path)) {
       deletions.addFolder({ path, key: destination!.key });
     }
   }
@@ -249,6 +296,7 @@ export class Meetings {
     }
     if (destination !== undefined) this.destinationFiles++;
     if (source === undefined) {
+      if (this.isHidden(path)) return;
       if (meeting.known !== undefined) this.renames?.offer(meeting.known, destination!);
       if (run.settings.transferMode === 'sync') this.deletions.add(path, meeting.sortKey, destination!);
       return;

@@ -110,17 +110,16 @@ class Verification {
       this.note('unreadable', local.key);
       return;
     }
-    const isSpecial = (object: StoredObject | undefined) =>
-      object?.kind === 'special' || object?.kind === 'link';
-    if (isSpecial(local) || isSpecial(remote)) {
-      run.counts.skipped++;
-      return;
-    }
     if (meeting.sortKey.endsWith('/')) return;
     const path = this.pathOf(meeting);
     if (path === undefined || !this.isWanted(path)) return;
+    const isNoFile = local?.kind === 'special' || local?.kind === 'link';
+    if (isNoFile) run.counts.skipped++;
+    if (isNoFile && remote === undefined) return;
     run.counts.checked++;
-    if (local === undefined) this.note('missingLocal', path);
+    // A link that leads nowhere now has a copy that can't be compared; a link that isn't followed has no copy.
+    if (local?.kind === 'special') this.note('unreadable', path);
+    else if (local === undefined || isNoFile) this.note('missingLocal', path);
     else if (remote === undefined) this.note('missingRemote', path);
     else await this.addComparison(path, local, remote);
   }

@@ -186,11 +186,14 @@ class LocalStore implements Store {
     throwIfAborted(signal);
     const { key } = request;
     const parent = this.#findParent(key);
-    if (parent === undefined) return;
+    if (parent === undefined) {
+      if (this.#follow) this.#refuseBehindLink(key);
+      return;
+    }
     using folder = parent.folder;
     try {
       const path = folder.at(parent.name);
-      const stats = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
+      const stats = this.#statOfDue(path);
       if (stats === undefined) return;
       if (stats.isDirectory()) {
         throw new CloudSyncError('OBSTRUCTED', `${JSON.stringify(key)} is a folder, not a file`, {
@@ -304,6 +307,28 @@ class LocalStore implements Store {
       if (hasCode(error, 'NOT_FOUND', 'OBSTRUCTED')) return undefined;
       throw error;
     }
+  }
+
+  /** What a condition of a delete is about: a followed link is listed as the file it leads to. */
+  #statOfDue(path: DiskName): BigIntStats | undefined {
+    const stats = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    if (!this.#follow || stats?.isSymbolicLink() !== true) return stats;
+    const target = fs.statSync(path, { bigint: true, throwIfNoEntry: false });
+    return target?.isFile() ? target : stats;
+  }
+
+  /** What is listed through a link to a folder lies elsewhere: it is not removed, and that is said. */
+  #refuseBehindLink(key: string): void {
+    try {
+      this.#headThroughLinks(key);
+    } catch (error) {
+      if (['ENOENT', 'ENOTDIR'].includes(systemErrorName(error))) return;
+      throw fromSystemError(error, key, 'delete');
+    }
+    throw new CloudSyncError('OBSTRUCTED', `${JSON.stringify(key)} lies behind a symbolic link`, {
+      path: key,
+      advice: 'Nothing is deleted through links: delete it by hand, or exclude the link.',
+    });
   }
 
   /** Another file system is mounted below the root: a file is copied, a folder can't be moved in one step. */
