@@ -103,6 +103,7 @@ class Running {
     } catch (error) {
       return this.failure(error);
     } finally {
+      await this.context?.local.store.close().catch(() => {});
       await this.account?.close().catch(() => {});
       rmSync(this.workFolder, { recursive: true, force: true });
     }

@@ -163,6 +163,7 @@ export async function runOnce(bench: Bench, options: RunOptions = {}) {
   run.changing = new ChangingFiles(join(state, 'changing.json'));
   if (backup !== undefined) run.backup = new BackupFolder(run, backup.prefix, backup.keepDays ?? null);
   const findings = verify === undefined ? await runTransfer(run) : await runVerify(run, verify);
+  await local.store.close();
   return {
     findings,
     ...run.counts,
