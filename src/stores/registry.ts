@@ -5,7 +5,10 @@
 
 import { CloudSyncError } from '../errors.js';
 import { azureBlobIdentity } from './azure-blob/credential.js';
+import { b2Identity } from './b2/credential.js';
+import { dropboxIdentity } from './dropbox/credential.js';
 import { s3Identity } from './s3/identity.js';
+import { PRESET_CHOICES } from './s3/presets.js';
 import type { Account, AccountContext } from './store.js';
 
 /** One thing the user fills in. */
@@ -55,7 +58,7 @@ export const PROVIDERS: readonly ProviderDescription[] = [
     environmentType: 'S3',
     hasBuckets: true,
     fields: [
-      { name: 'preset', type: 'select', secret: false, required: false },
+      { name: 'preset', type: 'select', secret: false, required: false, choices: PRESET_CHOICES },
       { name: 'region', type: 'text', secret: false, required: false },
       { name: 'accessKeyId', type: 'text', secret: true, required: true },
       { name: 'secretAccessKey', type: 'password', secret: true, required: true },
@@ -66,6 +69,20 @@ export const PROVIDERS: readonly ProviderDescription[] = [
     ],
     identity: (config, _secrets, bucket) => s3Identity(config, bucket),
     load: async () => (await import('./s3.js')).openS3Account,
+  },
+  {
+    id: 'b2',
+    label: 'Backblaze B2',
+    environmentType: 'B2',
+    hasBuckets: true,
+    fields: [
+      { name: 'applicationKeyId', type: 'text', secret: true, required: true },
+      { name: 'applicationKey', type: 'password', secret: true, required: true },
+      { name: 'region', type: 'text', secret: false, required: false, placeholder: 'us-west-004' },
+      ...SHARED_FIELDS,
+    ],
+    identity: (config, _secrets, bucket) => b2Identity(config, bucket),
+    load: async () => (await import('./b2.js')).openB2Account,
   },
   {
     id: 'azure-blob',
@@ -86,6 +103,21 @@ export const PROVIDERS: readonly ProviderDescription[] = [
     ],
     identity: (config, _secrets, bucket) => azureBlobIdentity(config, bucket),
     load: async () => (await import('./azure-blob.js')).openAzureBlobAccount,
+  },
+  {
+    id: 'dropbox',
+    label: 'Dropbox',
+    environmentType: 'DROPBOX',
+    hasBuckets: false,
+    fields: [
+      { name: 'appKey', type: 'text', secret: true, required: false, pattern: '^[A-Za-z0-9]+$' },
+      { name: 'appSecret', type: 'password', secret: true, required: false },
+      { name: 'refreshToken', type: 'password', secret: true, required: false },
+      { name: 'accessToken', type: 'password', secret: true, required: false },
+      ...SHARED_FIELDS,
+    ],
+    identity: (config) => dropboxIdentity(config),
+    load: async () => (await import('./dropbox.js')).openDropboxAccount,
   },
 ];
 

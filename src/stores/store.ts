@@ -325,6 +325,8 @@ export interface StoreFeatures {
   caseSensitive: boolean;
   /** Whether both normal forms of a name are two objects. */
   normalizationSensitive: boolean;
+  /** False: there is no place for `metadata`, which is left out then. Default true. */
+  metadata?: boolean;
   names: NameLimits;
   versions: boolean;
   conditionalWrite: boolean;
@@ -344,6 +346,8 @@ export interface StoreFeatures {
     maxParallelParts: number;
     /** The hash of the whole content is wanted before the upload starts (`createUpload`'s `hashes`). */
     wantsHashFirst?: HashAlgorithm;
+    /** False: the provider tells nobody which uploads are unfinished, so `pendingUploads` gives none. Default true. */
+    listsPending?: boolean;
   };
   /** Empty folders can be kept: as they are, as markers, or not. */
   folders: 'real' | 'markers' | 'none';
@@ -404,6 +408,11 @@ export interface Store {
   createFolder(key: string, attributes?: ObjectAttributes, signal?: AbortSignal): Promise<void>;
   /** Removes it if it is empty; no error if it isn't there or isn't empty. */
   deleteFolder(key: string, signal?: AbortSignal): Promise<void>;
+  /**
+   * What stands where `key` would have to be written, with the key that it is listed by, where that is another one: in a
+   * store in which two keys share a place (a link `a.rclonelink` and a file or folder `a`). Undefined where nothing does.
+   */
+  occupant?(key: string): Promise<StoredObject | undefined>;
   /** Moves a file or folder within a file system (obstacles set aside); NOT_SUPPORTED elsewhere. */
   rename(key: string, newKey: string, signal?: AbortSignal): Promise<void>;
   /** Asks an archived object back for `days`; NOT_SUPPORTED where there is no archive. */

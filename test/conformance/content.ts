@@ -2,11 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { CloudSyncError } from '../../src/errors.js';
+import type { Store } from '../../src/stores/store.js';
 import {
   assertSameTime,
   collect,
   contentOf,
   failingContent,
+  hasRealFolders,
   listKeys,
   md5,
   pseudoRandomBytes,
@@ -88,7 +90,7 @@ export function contentTests(subject: Subject): void {
     it('changes the modification time alone, keeping content and metadata', async () => {
       const { store } = subject;
       const key = `${subject.prefix()}touched`;
-      const attributes = store.features.walks ? {} : { metadata: { project: 'photos' } };
+      const attributes = keepsMetadata(store) ? { metadata: { project: 'photos' } } : {};
       await store.write(key, contentOf('touch me'), { modificationTime: TIMES[0]!, ...attributes });
       const before = await store.head(key);
       assert.ok(before);
@@ -100,13 +102,13 @@ export function contentTests(subject: Subject): void {
       assertSameTime(store, answered.modificationTime, TIMES[3]!);
       const after = await store.head(key);
       assertSameTime(store, after?.modificationTime, TIMES[3]!);
-      if (!store.features.walks) assert.equal(after?.metadata?.project, 'photos');
+      if (keepsMetadata(store)) assert.equal(after?.metadata?.project, 'photos');
       assert.equal((await readAll(store, key)).toString(), 'touch me');
     });
 
     it('keeps metadata', async () => {
       const { store } = subject;
-      if (store.features.walks) return;
+      if (!keepsMetadata(store)) return;
       const key = `${subject.prefix()}described`;
       const metadata = { owner: 'Ann Other', odd: 'a=b; c, "d"', empty: 'x', path: '/srv/photos' };
       await store.write(key, contentOf('x'), { metadata, modificationTime: TIMES[0]! });
@@ -233,7 +235,7 @@ export function contentTests(subject: Subject): void {
       const prefix = subject.prefix();
       const source = `${prefix}source +%`;
       const bytes = pseudoRandomBytes(100_000, 7);
-      const attributes = store.features.walks ? {} : { metadata: { project: 'photos' } };
+      const attributes = keepsMetadata(store) ? { metadata: { project: 'photos' } } : {};
       const written = await store.write(source, contentOf(bytes), {
         modificationTime: TIMES[0]!,
         ...attributes,
@@ -247,12 +249,19 @@ export function contentTests(subject: Subject): void {
       assert.ok((await readAll(store, `${prefix}copy`)).equals(bytes));
       const found = await store.head(`${prefix}copy`);
       assertSameTime(store, found?.modificationTime, TIMES[0]!);
-      if (!store.features.walks) assert.equal(found?.metadata?.project, 'photos');
+      if (keepsMetadata(store)) assert.equal(found?.metadata?.project, 'photos');
 
-      await store.copy(source, `${prefix}copy`, { attributes: { modificationTime: TIMES[3]! } });
-      const replaced = await store.head(`${prefix}copy`);
-      assertSameTime(store, replaced?.modificationTime, TIMES[3]!);
-      assert.equal(replaced?.metadata?.project, undefined);
+      const otherTime = () =>
+        store.copy(source, `${prefix}copy`, { attributes: { modificationTime: TIMES[3]! } });
+      if (store.features.modificationTime.change === 'none') {
+        await rejectsWith(otherTime, 'NOT_SUPPORTED');
+        await store.copy(source, `${prefix}copy`, { attributes: { modificationTime: TIMES[0]! } });
+      } else {
+        await otherTime();
+        const replaced = await store.head(`${prefix}copy`);
+        assertSameTime(store, replaced?.modificationTime, TIMES[3]!);
+        assert.equal(replaced?.metadata?.project, undefined);
+      }
 
       await rejectsWith(() => store.copy(`${prefix}absent`, `${prefix}copy`), 'NOT_FOUND');
       if (written.etag !== undefined) {
@@ -297,11 +306,11 @@ export function contentTests(subject: Subject): void {
       }
     });
 
-    it('renames on a file system and nowhere else', async () => {
+    it('renames where folders are real and nowhere else', async () => {
       const { store } = subject;
       const prefix = subject.prefix();
       await store.write(`${prefix}from/file`, contentOf('moved'));
-      if (store.features.walks) {
+      if (hasRealFolders(store)) {
         await store.rename(`${prefix}from`, `${prefix}to`);
         assert.deepEqual(await listKeys(store, { prefix }), [`${prefix}to/file`]);
         await rejectsWith(() => store.rename(`${prefix}absent`, `${prefix}to2`), 'NOT_FOUND');
@@ -335,4 +344,9 @@ export function contentTests(subject: Subject): void {
       await opened.close();
     });
   });
+}
+
+/** User metadata; a file system has its own instead. */
+function keepsMetadata(store: Store): boolean {
+  return !store.features.walks && store.features.metadata !== false;
 }

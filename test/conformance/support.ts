@@ -217,6 +217,11 @@ export async function until<T>(
   }
 }
 
+/** Whether folders are things of their own, so that no file can be where one is. */
+export function hasRealFolders(store: Store): boolean {
+  return store.features.folders === 'real';
+}
+
 /** Whether this store holds `segment` as it is, that is without encoding it first (`features.names`). */
 export function holdsAsIs(store: Store, segment: string): boolean {
   const { encoding, maxSegmentBytes } = store.features.names;

@@ -1,11 +1,13 @@
 /** Versions: the store as it was at a moment, where it keeps them. */
 
 import assert from 'node:assert/strict';
+import { hasCode } from '../../src/errors.js';
 import type { Store, StoredObject } from '../../src/stores/store.js';
 import {
   assertListed,
   contentOf,
   forEachParallel,
+  hasRealFolders,
   listAll,
   listKeys,
   type MakeStore,
@@ -33,16 +35,19 @@ export function versionTests(plain: Subject, makeStore: MakeStore): void {
       const prefix = subject.prefix();
       await writeLater(store, `${prefix}a`, 'one');
       await writeLater(store, `${prefix}a`, 'two');
-      await store.write(`${prefix}a/x`, contentOf('below'));
+      const below = `${prefix}a${hasRealFolders(store) ? '0' : ''}/x`;
+      await store.write(below, contentOf('below'));
       await store.delete({ key: `${prefix}a` });
       const entries = await listAll(store, { prefix, versions: true });
+      // Those of a key stay together; the keys come in the order of the store.
+      entries.sort((one, other) => Number(one.key === below) - Number(other.key === below));
       assert.deepEqual(
         entries.map((entry) => [entry.key, entry.isDeleteMarker === true, entry.isLatest === true]),
         [
           [`${prefix}a`, true, true],
           [`${prefix}a`, false, false],
           [`${prefix}a`, false, false],
-          [`${prefix}a/x`, false, true],
+          [below, false, true],
         ],
       );
       assert.equal((await readAll(store, `${prefix}a`, entries[1]!.versionId)).toString(), 'two');
@@ -50,13 +55,14 @@ export function versionTests(plain: Subject, makeStore: MakeStore): void {
       const head = await store.head(`${prefix}a`, { versionId: entries[2]!.versionId! });
       assert.equal(head?.size, 3);
       assert.equal(await store.head(`${prefix}a`), undefined);
-      assert.deepEqual(await listKeys(store, { prefix }), [`${prefix}a/x`]);
+      assert.deepEqual(await listKeys(store, { prefix }), [below]);
     });
 
     it('give the store as it was', async () => {
       const { store } = subject;
       const prefix = subject.prefix();
-      const keys = ['a', 'a-b', 'a/x', 'b \u00e9+', 'c'].map((name) => prefix + name);
+      const folder = hasRealFolders(store) ? 'a0/x' : 'a/x';
+      const keys = ['a', 'a-b', folder, 'b \u00e9+', 'c'].map((name) => prefix + name);
       for (const key of keys) await store.write(key, contentOf(`good ${key}`));
       const good = Math.max(
         ...(await listAll(store, { prefix, versions: true })).map((entry) => entry.storedTime!),
@@ -104,7 +110,8 @@ export function versionTests(plain: Subject, makeStore: MakeStore): void {
       }
       const asOf = Math.max(...all.map((entry) => entry.storedTime!));
       const then = await listAll(store, { prefix, asOf });
-      assert.deepEqual(
+      assertListed(
+        store,
         then.map((entry) => entry.key),
         keys,
       );
@@ -117,7 +124,14 @@ export function versionTests(plain: Subject, makeStore: MakeStore): void {
       await writeLater(store, `${prefix}a`, 'one');
       await writeLater(store, `${prefix}a`, 'two');
       const [newest] = await listAll(store, { prefix, versions: true });
-      await store.delete({ key: `${prefix}a`, versionId: newest!.versionId! });
+      try {
+        await store.delete({ key: `${prefix}a`, versionId: newest!.versionId! });
+      } catch (error) {
+        // Dropbox keeps all of them until their time is over; then nothing may be gone either.
+        assert.ok(hasCode(error, 'NOT_SUPPORTED'), String(error));
+        assert.equal((await readAll(store, `${prefix}a`)).toString(), 'two');
+        return;
+      }
       assert.equal((await readAll(store, `${prefix}a`)).toString(), 'one');
     });
 
@@ -142,7 +156,8 @@ async function writeLater(store: Store, key: string, text: string): Promise<void
 
 /** The store's own clock, ms since the epoch, read from what it says about an object written now. */
 async function serverTime(store: Store, prefix: string): Promise<number> {
-  await store.write(`${prefix}clock`, contentOf('tick'));
+  // Another content each time: some write nothing where the content is there already.
+  await store.write(`${prefix}clock`, contentOf(`tick ${performance.now()}`));
   const entries = await listAll(store, { prefix: `${prefix}clock`, versions: true });
   return entries[0]!.storedTime!;
 }

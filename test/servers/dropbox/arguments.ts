@@ -122,7 +122,8 @@ function typeName(value: unknown): string {
   return value === null ? 'null' : Array.isArray(value) ? 'list' : typeof value;
 }
 
-const PATH = '/(.|[\\r\\n])*';
+/** `/(.|[\r\n])*` in the language Dropbox writes it in, where the dot means more than in JavaScript. */
+const PATH = '/[\\s\\S]*';
 const NAMESPACE_PATH = `ns:[0-9]+(${PATH})?`;
 const pattern = (source: string) => new RegExp(`^(?:${source})$`, 'u');
 
