@@ -86,6 +86,7 @@ describe('what rclone 1.60 does with two folders', () => {
         const { followSymlinks } = scenario.options;
         const bench = { folder, localRoot, remote: openLocalStore(remoteRoot, { followSymlinks }) };
         const result = await runOnce(bench, { ...optionsOf(scenario), direction });
+        await bench.remote.close();
         assert.deepEqual(result.errors, []);
         const after = {
           source: toMicroseconds(readTree(sourceRoot, known)),
