@@ -11,6 +11,7 @@ import type { Meeting } from './march.js';
 import { settleEqual, settleRenamed, settleTime, settleTransferred } from './outcome.js';
 import { type GoneFile, type NewFile, Renames } from './renames.js';
 import type { RunContext } from './run-context.js';
+import { Thawing } from './thawing.js';
 import { type TransferJob, transferFile } from './transfer.js';
 import { WorkLane } from './work-lane.js';
 
@@ -38,6 +39,7 @@ export class Meetings {
   private readonly collided = new Set<string>();
   private readonly emptyFolders: EmptyFolders;
   private readonly renames: Renames | undefined;
+  private readonly thawing: Thawing | undefined;
   private readonly small: WorkLane;
   private readonly large: WorkLane;
 
@@ -46,6 +48,8 @@ export class Meetings {
     private readonly deletions: Deletions,
   ) {
     const { maximum } = run.gate;
+    const { thaw } = run.settings;
+    this.thawing = thaw === undefined ? undefined : new Thawing(run, thaw);
     this.renames = canRename(run) ? new Renames(run) : undefined;
     this.emptyFolders = new EmptyFolders((path) => this.makeFolder(path));
     this.small = new WorkLane(maximum, WAITING);
@@ -60,6 +64,19 @@ export class Meetings {
       throwIfAborted(this.run.signal);
       await this.small.add(() => this.guarded(file.path, () => this.renameOrTransfer(file, this.renames!)));
     }
+  }
+
+  /** Archived objects: waited for when everything else is through. */
+  async transferFrozen(): Promise<void> {
+    await this.thawing?.transferAll(({ path, sortKey, source, destination }) =>
+      this.addTransfer(path, sortKey, source, destination),
+    );
+    await this.drain();
+  }
+
+  private async isEqualArchived(meeting: Meeting): Promise<boolean> {
+    const verdict = await look(this.run, { ...meeting, local: meeting.local!, remote: meeting.remote! });
+    return verdict.kind !== 'different';
   }
 
   private async renameOrTransfer(file: NewFile, renames: Renames): Promise<void> {
@@ -302,7 +319,14 @@ export class Meetings {
       return;
     }
     run.counts.checked++;
-    if (source.archive === 'frozen' || source.archive === 'thawing') {
+    const isArchived = !run.isPush && (source.archive === 'frozen' || source.archive === 'thawing');
+    if (isArchived && this.thawing !== undefined && !run.settings.dryRun) {
+      // What is there already and equal needs no thawing.
+      const isEqual = destination !== undefined && (await this.isEqualArchived(meeting));
+      if (!isEqual) this.thawing.add({ path, sortKey: meeting.sortKey, source, destination });
+      return;
+    }
+    if (isArchived && !run.settings.dryRun) {
       run.fail(
         new CloudSyncError('ARCHIVED', 'The object is in an archive class and can not be read now', {
           advice: 'Ask the provider to restore it first (thaw).',
@@ -428,6 +452,7 @@ export class Meetings {
       run.log('would transfer', job.path, { bytes: job.source.size });
       return;
     }
+    run.beginTransferring();
     try {
       if (job.present !== undefined) await run.backup?.keepReplaced(job.present);
       const transferred = await transferFile(run, job);

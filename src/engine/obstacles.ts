@@ -59,9 +59,13 @@ async function obstacleOf(store: Store, key: string): Promise<string | undefined
   const segments = key.split('/');
   for (let count = 1; count < segments.length; count++) {
     const folder = segments.slice(0, count).join('/');
+    const occupant = await store.occupant?.(folder);
+    if (occupant !== undefined) return occupant.key;
     const found = await store.head(folder);
     if (found !== undefined && found.kind !== 'folder') return folder;
   }
+  const occupant = await store.occupant?.(key);
+  if (occupant !== undefined) return occupant.key;
   const found = await store.head(key);
   return found?.kind === 'folder' ? key : undefined;
 }
@@ -120,12 +124,14 @@ async function putBack(run: RunContext, obstacle: Obstacle): Promise<void> {
 /** What had already arrived in the obstacle's place; it is still whole at the source. */
 async function removeArrived(run: RunContext, obstacle: Obstacle): Promise<void> {
   const { store } = run.destination;
-  const folders: string[] = [obstacle.key];
-  if (obstacle.isFolder) {
-    await store.delete({ key: obstacle.key });
+  const arrived = await store.occupant?.(obstacle.key);
+  const place = arrived?.key ?? obstacle.key;
+  if (obstacle.isFolder || arrived?.kind === 'file') {
+    await store.delete({ key: place });
     return;
   }
-  for await (const page of store.list({ prefix: `${obstacle.key}/`, folders: true })) {
+  const folders: string[] = [place];
+  for await (const page of store.list({ prefix: `${place}/`, folders: true })) {
     for (const object of page) {
       if (object.kind === 'folder') folders.push(object.key);
       else await store.delete({ key: object.key });

@@ -30,7 +30,9 @@ export interface Progress {
   files: Amount;
   bytes: Amount;
   bytesPerSecond: number;
-  /** Undefined in the message as null: not known yet. */
+  /** Archived objects that a restore still waits for; missing where there are none. */
+  frozen?: number;
+  /** null: not known yet. */
   etaSeconds: number | null;
 }
 

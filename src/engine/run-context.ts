@@ -11,6 +11,7 @@ import type { Location } from './location.js';
 import { Problems } from './problems.js';
 import type { Amount, Direction, EngineCounts, LogEntry, Phase, TransferMode } from './report.js';
 import type { StateIndex } from './state-index.js';
+import type { ThawSettings } from './thawing.js';
 import type { UploadJournal } from './upload-journal.js';
 
 export interface TransferSettings {
@@ -34,6 +35,8 @@ export interface TransferSettings {
   only?: readonly string[];
   /** The remote side as it was then, ms since the epoch. */
   asOf?: number;
+  /** Archived objects are asked back and waited for; undefined: each of them is an error. */
+  thaw?: ThawSettings;
   /** Relative keys at the remote side that start with one of these are no part of the run. */
   leaveOut: readonly string[];
   /** What every uploaded object gets. */
@@ -76,10 +79,13 @@ export class RunContext {
   readonly startedAt = Date.now();
   /** Fires when the run is stopped from outside or can't go on. */
   readonly signal: AbortSignal;
+  /** Archived objects that are still waited for. */
+  frozen = 0;
   /** Where what is replaced or deleted goes. */
   backup?: BackupFolder;
   /** Files in use by other programs, over several runs. */
   changing?: ChangingFiles;
+  private isTransferring = false;
   private readonly stop = new AbortController();
 
   constructor(
@@ -116,6 +122,13 @@ export class RunContext {
     if (error.code === 'ABORTED' && this.signal.aborted) return;
     this.problems.error(error, path);
     if (hasCode(error, ...FATAL)) this.stop.abort();
+  }
+
+  /** The first file is on its way; the listing may still go on. */
+  beginTransferring(): void {
+    if (this.isTransferring) return;
+    this.isTransferring = true;
+    this.host.phase('transferring');
   }
 
   log(event: string, path?: string, more: Partial<LogEntry> = {}): void {

@@ -22,6 +22,7 @@ export async function runTransfer(run: RunContext): Promise<void> {
   try {
     const meetings = await transferDifferences(run, deletions);
     if (run.signal.aborted) return;
+    await meetings.transferFrozen();
     if (meetings.obstructed.length > 0) deletions.checkLimit(meetings);
     await transferObstructed(run, meetings.obstructed, deletions);
     await removeLeftUploads(run);

@@ -22,6 +22,7 @@ import { providerNames } from '../stores/names.js';
 import { providerById } from '../stores/registry.js';
 import type { Account, Store } from '../stores/store.js';
 import { checkPassword, encryptedStore } from '../stores/wrap/encrypted.js';
+import { linksAsFiles } from '../stores/wrap/links-as-files.js';
 import { throttledStore } from '../stores/wrap/throttled.js';
 import { effectiveRun } from './claims.js';
 import { safeFileName } from './file-names.js';
@@ -39,6 +40,8 @@ export interface ExecutionProgress {
   phase: Phase;
   files: Amount;
   bytes: Amount;
+  /** Archived objects that a restore still waits for. */
+  frozen?: number;
 }
 
 export interface ExecutionResult extends EngineCounts {
@@ -89,7 +92,8 @@ class Running {
   progress(): ExecutionProgress {
     const nothing = { done: 0, total: 0 };
     const { files = nothing, bytes = nothing } = this.context ?? {};
-    return { phase: this.phase, files: { ...files }, bytes: { ...bytes } };
+    const frozen = this.context?.frozen || undefined;
+    return { phase: this.phase, files: { ...files }, bytes: { ...bytes }, frozen };
   }
 
   async carryOut(): Promise<ExecutionResult> {
@@ -163,10 +167,12 @@ class Running {
   }
 
   private openLocal(path: string): Store {
-    return openLocalStore(path, {
-      followSymlinks: this.request.task.followSymlinks,
+    const { followSymlinks, keepSymlinks } = this.request.task;
+    const store = openLocalStore(path, {
+      followSymlinks,
       onProblem: (problem) => this.context?.problems.warning(problem),
     });
+    return keepSymlinks ? linksAsFiles(store, [path, store.identity.slice('file://'.length)]) : store;
   }
 
   private async openAccount(): Promise<Account> {
@@ -214,6 +220,7 @@ class Running {
       namesEncrypted: task.encryption && task.filenameEncryption,
       only: restore?.paths?.map((path) => path.replace(/^\/+|\/+$/g, '')),
       asOf: restore?.asOf,
+      thaw: restore?.thaw === true ? { tier: restore.thawTier, days: restore.thawDays } : undefined,
       leaveOut: leaveOut(task, remote),
       attributes: {
         storageClass: task.storageClass === '' ? undefined : task.storageClass,

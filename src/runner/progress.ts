@@ -73,6 +73,7 @@ export class ProgressTracker {
       files: { ...this.#files },
       bytes: { ...this.#bytes },
       bytesPerSecond,
+      ...(this.#last?.frozen === undefined ? {} : { frozen: this.#last.frozen }),
       etaSeconds: known ? Math.ceil(left / workPerSecond) : null,
     };
   }
