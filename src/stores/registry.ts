@@ -7,6 +7,7 @@ import { CloudSyncError } from '../errors.js';
 import { azureBlobIdentity } from './azure-blob/credential.js';
 import { b2Identity } from './b2/credential.js';
 import { dropboxIdentity } from './dropbox/credential.js';
+import { googleCloudStorageIdentity } from './google-cloud-storage/credential.js';
 import { s3Identity } from './s3/identity.js';
 import { PRESET_CHOICES } from './s3/presets.js';
 import type { Account, AccountContext } from './store.js';
@@ -103,6 +104,19 @@ export const PROVIDERS: readonly ProviderDescription[] = [
     ],
     identity: (config, _secrets, bucket) => azureBlobIdentity(config, bucket),
     load: async () => (await import('./azure-blob.js')).openAzureBlobAccount,
+  },
+  {
+    id: 'google-cloud-storage',
+    label: 'Google Cloud Storage',
+    environmentType: 'GOOGLE_CLOUD_STORAGE',
+    hasBuckets: true,
+    fields: [
+      { name: 'projectId', type: 'text', secret: false, required: false },
+      { name: 'serviceAccountKey', type: 'multiline', secret: true, required: true },
+      ...SHARED_FIELDS,
+    ],
+    identity: googleCloudStorageIdentity,
+    load: async () => (await import('./google-cloud-storage.js')).openGoogleCloudStorageAccount,
   },
   {
     id: 'dropbox',

@@ -9,7 +9,7 @@ import { S3Connection } from './connection.js';
 import type { KeyWords } from './errors.js';
 import type { S3Endpoint } from './identity.js';
 import { encodeQuery, type SigningCredentials } from './signature.js';
-import { S3Store } from './store.js';
+import { S3Store, type S3StoreOptions } from './store.js';
 import type { S3Traits } from './traits.js';
 import { elements, elementText, rootName } from './xml.js';
 
@@ -45,7 +45,7 @@ export class S3Account implements Account {
   readonly identity: string;
   readonly connection: S3Connection;
 
-  constructor(private readonly options: S3AccountOptions) {
+  constructor(protected readonly options: S3AccountOptions) {
     const { tuning, caCertificate, locate, keyWords } = options;
     this.identity = options.identityOf('');
     this.connection = new S3Connection({
@@ -149,6 +149,11 @@ export class S3Account implements Account {
   }
 
   openStore(bucket: string): S3Store {
+    return new S3Store(this.storeOptions(bucket));
+  }
+
+  /** What a store of `bucket` is made of; INVALID_INPUT where that is no bucket's name. */
+  protected storeOptions(bucket: string): S3StoreOptions {
     if (bucket === '' || bucket.includes('/')) {
       throw new CloudSyncError(
         'INVALID_INPUT',
@@ -160,7 +165,7 @@ export class S3Account implements Account {
       );
     }
     const { findConfinement, tuning, context } = this.options;
-    return new S3Store({
+    return {
       connection: this.connection,
       bucket,
       identity: this.options.identityOf(bucket),
@@ -169,7 +174,7 @@ export class S3Account implements Account {
         ? {}
         : { findConfinement: (signal?: AbortSignal) => findConfinement(bucket, signal) }),
       ...(tuning.copyLimits === undefined ? {} : { copyLimits: tuning.copyLimits }),
-    });
+    };
   }
 
   close(): Promise<void> {

@@ -11,6 +11,8 @@ import { elementText } from './xml.js';
 export interface KeyWords {
   /** As in `The access key may not ...`. */
   key: string;
+  /** As in `The server does not know this access key`. */
+  keyId: string;
   secret: string;
   /** What to do about a key that isn't known. */
   keyAdvice: string;
@@ -21,6 +23,7 @@ export interface KeyWords {
 
 export const AMAZON_KEY_WORDS: KeyWords = {
   key: 'access key',
+  keyId: 'access key',
   secret: 'secret access key',
   keyAdvice: 'Check the access key ID, and that it belongs to this endpoint and was not deleted or disabled.',
   secretAdvice:
@@ -78,12 +81,12 @@ type Translation = [ErrorCode, (about: ErrorSubject, answer: S3ErrorAnswer) => s
 
 const WRONG_KEY: Translation = [
   'WRONG_KEY',
-  ({ keyWords }) => `The server does not know this ${keyWords.key}`,
+  ({ keyWords }) => `The server does not know this ${keyWords.keyId}`,
   ({ keyWords }) => keyWords.keyAdvice,
 ];
 const WRONG_SECRET: Translation = [
   'WRONG_SECRET',
-  ({ keyWords }) => `The ${keyWords.secret} does not fit the ${keyWords.key}`,
+  ({ keyWords }) => `The ${keyWords.secret} does not fit the ${keyWords.keyId}`,
   ({ keyWords }) => keyWords.secretAdvice,
 ];
 const EXPIRED: Translation = [

@@ -215,6 +215,11 @@ export function traitsOf(config: CredentialConfig): S3Traits {
   return isUsable ? { ...traits, maxUploadParts: parts } : traits;
 }
 
+/** In what the service of a preset differs, whatever a credential says. */
+export function presetTraits(id: string): S3Traits {
+  return { ...AMAZON_TRAITS, ...S3_PRESETS.find((preset) => preset.id === id)?.traits };
+}
+
 /** The preset that was chosen, or the one the endpoint's host name belongs to. */
 export function presetOf(config: CredentialConfig): S3Preset | undefined {
   const chosen = chosenPreset(config);

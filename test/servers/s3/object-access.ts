@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readContent, releaseContent } from './blobs.js';
 import type { Bucket, ObjectVersion } from './buckets.js';
 import type { ServerState } from './context.js';
@@ -11,6 +12,11 @@ export class ObjectAccess {
     const bucket = this.state.buckets.get(name);
     if (bucket === undefined) throw new Error(`No bucket ${name}`);
     return bucket;
+  }
+
+  /** Names of all buckets, sorted. */
+  bucketNames(): string[] {
+    return [...this.state.buckets.keys()].sort();
   }
 
   /** Keys of all current objects, in UTF-8 byte order. */
@@ -41,6 +47,36 @@ export class ObjectAccess {
   /** Ids of the uploads that were begun and neither completed nor aborted. */
   pendingUploads(bucket: string): { key: string; uploadId: string }[] {
     return [...this.bucket(bucket).uploads.values()].map(({ key, id }) => ({ key, uploadId: id }));
+  }
+
+  /** Stores an object past the protocol, as the newest version of its key; default ETag: its MD5. Gives its version. */
+  put(
+    bucketName: string,
+    key: string,
+    content: Buffer,
+    attributes: { metadata?: Record<string, string>; contentType?: string; etag?: string } = {},
+  ): ObjectVersion {
+    const bucket = this.bucket(bucketName);
+    const version: ObjectVersion = {
+      key,
+      versionId: bucket.nextVersionId(),
+      lastModified: this.state.clock.now(),
+      isDeleteMarker: false,
+      size: content.length,
+      etag: attributes.etag ?? createHash('md5').update(content).digest('hex'),
+      content:
+        content.length === 0
+          ? []
+          : [{ blob: this.state.blobs.store(content), offset: 0, size: content.length }],
+      metadata: attributes.metadata ?? {},
+      system: { 'content-type': attributes.contentType ?? 'application/octet-stream' },
+      storageClass: 'STANDARD',
+      encryption: {},
+      checksum: undefined,
+      restore: undefined,
+    };
+    bucket.add(version);
+    return version;
   }
 
   /**
