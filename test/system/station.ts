@@ -120,12 +120,15 @@ export class Station {
   /** Starts Node-RED (again), with what was deployed last. */
   async startNodeRed(): Promise<void> {
     const { wrapper } = this.options;
+    const before = this.lines.length;
     this.nodeRed = await startNodeRed({
       userDir: this.userDir,
       packages: this.packages,
       ...(wrapper === undefined ? {} : { wrapper }),
       onLine: (line) => this.lines.push(line),
     });
+    const hasStarted = () => this.lines.slice(before).some((line) => line.includes('Started flows'));
+    await until(hasStarted, 'Node-RED starts the flows');
   }
 
   path(...names: string[]): string {
