@@ -7,6 +7,7 @@ import type { ArrivedPart, Content, StoredObject, Upload, UploadState, WriteOpti
 import { prepareBody, xmlBody } from './bodies.js';
 import { confirmConditions, sendConditional } from './conditions.js';
 import type { S3Connection, S3Request } from './connection.js';
+import { listPendingUploads } from './listing.js';
 import { isMd5, quote, unquote } from './objects.js';
 import type { HeadObject } from './reading.js';
 import { encodeQuery } from './signature.js';
@@ -31,7 +32,8 @@ export function partSizeFor(size: number, maxParts: number, wanted = AMAZON_TRAI
 
 /**
  * Begins an upload. Where `signal` fires meanwhile, the answer is still waited for behind the caller's back, so that an
- * upload the server has begun is aborted and not left over.
+ * upload the server has begun is aborted and not left over. So are uploads that were begun for it by attempts whose
+ * answers were lost.
  */
 export async function beginUpload(
   connection: S3Connection,
@@ -41,7 +43,8 @@ export async function beginUpload(
   signal: AbortSignal | undefined,
 ): Promise<HttpResponse> {
   throwIfAborted(signal);
-  const begun = connection.send({
+  const startedAt = connection.now();
+  const request: S3Request = {
     kind: 'POST',
     method: 'POST',
     action: 'write',
@@ -49,9 +52,15 @@ export async function beginUpload(
     key,
     query: 'uploads=',
     headers,
-  });
+  };
+  const begun = connection.send(request);
   try {
-    return await unlessAborted(begun, signal);
+    const response = await unlessAborted(begun, signal);
+    if ((request.sent ?? 0) > 1) {
+      const uploadId = elementText(response.bytes.toString(), 'UploadId') ?? '';
+      await abortLostUploads(connection, bucket, key, { startedAt, except: uploadId, signal });
+    }
+    return response;
   } catch (error) {
     begun
       .then(async (response) => {
@@ -60,6 +69,25 @@ export async function beginUpload(
       })
       .catch(() => {});
     throw error;
+  }
+}
+
+/**
+ * Aborts what attempts to begin an upload of exactly this key have left since `startedAt` (ms, server's clock): nobody
+ * knows their ids, and every part of them would be paid for until somebody looks.
+ */
+async function abortLostUploads(
+  connection: S3Connection,
+  bucket: string,
+  key: string,
+  { startedAt, except, signal }: { startedAt: number; except: string; signal: AbortSignal | undefined },
+): Promise<void> {
+  // Servers tell whole seconds.
+  const since = startedAt - 1_000;
+  for await (const pending of listPendingUploads(connection, bucket, key, signal)) {
+    const uploadId = String(pending.details.uploadId);
+    if (pending.key !== key || uploadId === except || pending.startedAt < since) continue;
+    await abortUpload(connection, bucket, key, uploadId);
   }
 }
 

@@ -17,6 +17,7 @@ export interface ServerState {
   readonly minPartSize: number;
   /** ms until an archived object is readable, instead of the hours of the tier. */
   readonly thawMs: number | undefined;
+  readonly listPageSize: number;
 }
 
 /** What an operation is given. */

@@ -211,7 +211,7 @@ export function listObjectsV2(context: Context): Answer {
   if (tokenText === '')
     throw invalidArgument('continuation-token', '', 'The continuation token provided is incorrect');
   const token = tokenText === undefined ? undefined : readToken(tokenText);
-  const max = limitOf(request, 'max-keys');
+  const max = Math.min(limitOf(request, 'max-keys'), context.state.listPageSize);
   const names = nameWriter(request);
   const after =
     token === undefined ? startAfter : faults.has('repeat-list-page') ? token.before : token.after;

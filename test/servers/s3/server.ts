@@ -55,6 +55,8 @@ export interface S3ServerOptions {
   thawMs?: number;
   /** Entries of `requests.log` that are kept at least. Default 100,000; 0: none. */
   logLimit?: number;
+  /** Keys on a page of a listing at most. Default 1,000, as S3 has it. */
+  listPageSize?: number;
 }
 
 /** A running server. */
@@ -96,6 +98,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     secure: options.tls !== undefined,
     minPartSize: options.minPartSize ?? 5 * 1024 * 1024,
     thawMs: options.thawMs,
+    listPageSize: options.listPageSize ?? 1000,
   };
   const accessKeyId = options.accessKeyId ?? 'AKIDEXAMPLE000000000';
   const secretAccessKey = options.secretAccessKey ?? 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY';

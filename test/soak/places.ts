@@ -1,0 +1,203 @@
+/** The remote sides a soak can have: how to open them, how to see into them, what can go wrong there. */
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { openAzureBlobAccount } from '../../src/stores/azure-blob.js';
+import { openLocalStore } from '../../src/stores/local.js';
+import { openMemoryStore } from '../../src/stores/memory.js';
+import { PROVIDERS, type ProviderDescription } from '../../src/stores/registry.js';
+import { openS3Account } from '../../src/stores/s3.js';
+import type { Account, AccountContext, Store } from '../../src/stores/store.js';
+import { DiskFaults, faultyDisk } from '../faults/local-disk.js';
+import { type Azurite, startAzurite } from '../servers/azurite.js';
+import { type S3Server, startS3Server } from '../servers/s3/server.js';
+import { type FaultsInPlace, makeFaults } from './far-end-faults.js';
+import type { Random } from './random.js';
+import { insideOfServer, type RawStore, throughItsInterface } from './sides.js';
+import { withSmallParts } from './small-parts.js';
+
+export const KINDS = ['s3', 'memory', 'local', 'azure'] as const;
+export type Kind = (typeof KINDS)[number];
+
+/** A remote side for one world: empty, its own bucket. */
+export interface Place {
+  kind: Kind;
+  bucket: string;
+  raw: RawStore;
+  /** Opens it as a run does. */
+  open(context: AccountContext): Account;
+  /** Opens it for the oracle, without faults. */
+  openCalm(): Store;
+  makeFaults(random: Random): FaultsInPlace;
+  clearFaults(): void;
+  /** Calls back once, when the run has made `count` requests. */
+  afterRequests(count: number, call: () => void): void;
+  /** Unfinished uploads in parts: how the journal names each. */
+  pendingUploads(): string[];
+  keepsVersions: boolean;
+  close(): Promise<void>;
+}
+
+/** Servers that are started once and serve all worlds. */
+export class Places {
+  private s3: S3Server | undefined;
+  private azurite: Azurite | undefined;
+  private count = 0;
+
+  async make(kind: Kind, random: Random, folder: string): Promise<Place> {
+    const bucket = `world-${++this.count}`;
+    if (kind === 's3') return this.s3Place(bucket, random);
+    if (kind === 'azure') return this.azurePlace(bucket);
+    if (kind === 'memory') return storePlace(kind, bucket, openMemoryStore());
+    const root = join(folder, 'remote');
+    mkdirSync(root);
+    return storePlace(kind, bucket, openLocalStore(root));
+  }
+
+  async stop(): Promise<void> {
+    await this.s3?.stop();
+    await this.azurite?.stop();
+  }
+
+  private async s3Place(bucket: string, random: Random): Promise<Place> {
+    // Pages of five keys: even a small tree has several.
+    this.s3 ??= await startS3Server({ minPartSize: 1, logLimit: 0, listPageSize: 5 });
+    const server = this.s3;
+    const keepsVersions = random.chance(0.2);
+    server.createBucket({ name: bucket, ...(keepsVersions ? { versioning: 'Enabled' } : {}) });
+    const config = { endpoint: server.url, region: server.region };
+    const secrets = { accessKeyId: server.accessKeyId, secretAccessKey: server.secretAccessKey };
+    const calm = openS3Account(config, secrets, {});
+    return {
+      kind: 's3',
+      bucket,
+      raw: insideOfServer(server, bucket),
+      open: (context) => {
+        const account = openS3Account(config, secrets, context, {
+          retryPolicy: { attempts: 4, baseDelayMs: 1, maxDelayMs: 4, maxRetryAfterMs: 100 },
+          silenceMs: 500,
+        });
+        return openingSmallParts(account, 4_000, 3_000);
+      },
+      openCalm: () => calm.openStore(bucket),
+      makeFaults: (faultRandom) => makeFaults(server, bucket, faultRandom),
+      clearFaults: () => {
+        server.faults.clear();
+        server.clock.reset();
+      },
+      afterRequests: (count, call) => {
+        let left = count;
+        server.faults.add({
+          match: (request) => {
+            if (request.bucket === bucket && --left === 0) call();
+            return false;
+          },
+          action: { type: 'delay', ms: 0 },
+        });
+      },
+      pendingUploads: () =>
+        server.objects.pendingUploads(bucket).map(({ key, uploadId }) => `${key} ${uploadId}`),
+      keepsVersions,
+      close: () => calm.close(),
+    };
+  }
+
+  private async azurePlace(bucket: string): Promise<Place> {
+    this.azurite ??= await startAzurite();
+    const { endpoint, accountName, accountKey } = this.azurite;
+    const open = (context: AccountContext) =>
+      openAzureBlobAccount({ endpoint: `${endpoint}/${accountName}`, accountName }, { accountKey }, context);
+    const calm = open({});
+    await calm.createBucket(bucket);
+    const place = storePlace('azure', bucket, calm.openStore(bucket));
+    return { ...place, close: () => calm.close() };
+  }
+}
+
+/** Any store, with the faults of a disk around it. */
+function storePlace(kind: Kind, bucket: string, store: Store): Place {
+  const faults = new DiskFaults();
+  let onRequest = () => {};
+  const watched = new Proxy(faultyDisk(store, faults), {
+    get(target, name) {
+      if (['open', 'write', 'head', 'delete', 'deleteMany', 'copy'].includes(String(name))) onRequest();
+      return Reflect.get(target, name);
+    },
+  });
+  return {
+    kind,
+    bucket,
+    raw: throughItsInterface(store),
+    open: () => openingSmallParts(accountOf(watched), kind === 'local' ? 70_000 : 20_000, undefined),
+    openCalm: () => store,
+    makeFaults: (random) => {
+      const operation = random.pick(['open', 'read', 'write', 'delete', 'rename'] as const);
+      const code = random.pick(['EIO', 'EACCES', 'ENOSPC'] as const);
+      const probability = random.pick([0.2, 1]);
+      const afterBytes = random.whole(0, 60);
+      faults.add({
+        operation,
+        probability,
+        random: random.fork().next,
+        times: random.whole(1, 4),
+        action: { type: 'error', code, afterBytes },
+      });
+      return { words: [`${code} on ${operation} at the far end`], hidesKeys: false };
+    },
+    clearFaults: () => {
+      faults.clear();
+      onRequest = () => {};
+    },
+    afterRequests: (count, call) => {
+      let left = count;
+      onRequest = () => {
+        if (--left === 0) call();
+      };
+    },
+    pendingUploads: () => [],
+    keepsVersions: false,
+    close: async () => {},
+  };
+}
+
+function accountOf(store: Store): Account {
+  return {
+    identity: store.identity,
+    check: async () => ({ notes: [] }),
+    async *listBuckets() {},
+    createBucket: async () => {},
+    openStore: () => store,
+    close: async () => {},
+  };
+}
+
+function openingSmallParts(account: Account, threshold: number, partSize: number | undefined): Account {
+  return {
+    identity: account.identity,
+    check: (signal) => account.check(signal),
+    listBuckets: (signal) => account.listBuckets(signal),
+    createBucket: (name, options) => account.createBucket(name, options),
+    openStore: (bucket) => withSmallParts(account.openStore(bucket), threshold, partSize),
+    close: () => account.close(),
+  };
+}
+
+/** The place that runs with the provider `soak` go to. */
+let current: Place | undefined;
+
+export const SOAK_PROVIDER = 'soak';
+
+/** Lets runs of this process reach `place`. */
+export function usePlace(place: Place): void {
+  current = place;
+  const providers = PROVIDERS as ProviderDescription[];
+  if (providers.some(({ id }) => id === SOAK_PROVIDER)) return;
+  providers.push({
+    id: SOAK_PROVIDER,
+    label: 'Soak',
+    environmentType: 'SOAK',
+    hasBuckets: true,
+    fields: [],
+    load: async () => (_config, _secrets, context) => current!.open(context),
+  });
+}
