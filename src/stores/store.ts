@@ -385,6 +385,11 @@ export interface Store {
   /** NOT_FOUND where the provider no longer knows it. */
   resumeUpload(state: UploadState, options?: WriteOptions): Promise<Upload>;
   pendingUploads(prefix: string, signal?: AbortSignal): AsyncIterable<PendingUpload>;
+  /**
+   * Removes one that `pendingUploads` gave; no error if it is gone. Only where an upload that was begun and never named
+   * (the answer was lost) stays and costs until somebody removes it.
+   */
+  abortUpload?(upload: PendingUpload, signal?: AbortSignal): Promise<void>;
   /** Within this store. NOT_SUPPORTED where `features.serverSideCopy` is false. */
   copy(sourceKey: string, key: string, options?: CopyOptions): Promise<StoredObject>;
   /** No error where the key isn't there. */

@@ -1,0 +1,71 @@
+/** Reading what is to be sent, exactly as long as it says. */
+
+import { CloudSyncError, throwIfAborted } from '../../errors.js';
+import { algorithmsOf, Hasher, requireHashes } from '../hashing.js';
+import { unlessAborted } from '../http.js';
+import type { Content, Hashes } from '../store.js';
+
+/**
+ * All of `content` in memory, and its MD5 as hex.
+ * @throws CloudSyncError CHANGED where it is longer or shorter, CHECKSUM_MISMATCH where it isn't what `expected` says
+ */
+export async function readChecked(
+  content: Content,
+  expected: Hashes | undefined,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<{ bytes: Uint8Array; md5: string }> {
+  throwIfAborted(signal);
+  const bytes = await readWhole(content, signal);
+  throwIfAborted(signal);
+  const hasher = new Hasher(['md5', ...algorithmsOf(expected)]);
+  hasher.update(bytes);
+  const found = hasher.finish();
+  if (expected !== undefined) requireHashes(expected, found, key);
+  return { bytes, md5: found.md5! };
+}
+
+/** All of `content` in memory. */
+export async function readWhole(content: Content, signal: AbortSignal | undefined): Promise<Uint8Array> {
+  if (content.bytes !== undefined) {
+    if (content.bytes.byteLength !== content.size) throw sizeChanged(content.size, content.bytes.byteLength);
+    return content.bytes;
+  }
+  // A copy, because a source may use its buffer again for the next chunk.
+  const whole = Buffer.allocUnsafe(content.size);
+  let size = 0;
+  for await (const chunk of readExactly(content, signal)) {
+    whole.set(chunk, size);
+    size += chunk.byteLength;
+  }
+  return whole;
+}
+
+/** The bytes of `content`; ends with ABORTED as soon as `signal` fires, even while the source has nothing to give. */
+export async function* readExactly(
+  content: Content,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  const iterator = content.read()[Symbol.asyncIterator]();
+  let size = 0;
+  try {
+    for (;;) {
+      const { done, value } = await unlessAborted(iterator.next(), signal);
+      if (done === true) break;
+      size += value.byteLength;
+      if (size > content.size) throw sizeChanged(content.size, size);
+      yield value;
+    }
+  } finally {
+    // Not awaited: it may be the very call that hangs.
+    void Promise.resolve(iterator.return?.()).catch(() => {});
+  }
+  if (size !== content.size) throw sizeChanged(content.size, size);
+}
+
+function sizeChanged(expected: number, found: number): CloudSyncError {
+  return new CloudSyncError(
+    'CHANGED',
+    `The content has ${found} bytes and not ${expected}: it changed while it was read`,
+  );
+}
