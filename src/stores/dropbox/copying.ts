@@ -27,18 +27,17 @@ export class Copier {
     checkKey(key);
     const source = await this.#source(sourceKey, options);
     refuseOtherTime(source, options);
-    if (options.sourceVersionId !== undefined && options.sourceVersionId !== source.versionId) {
-      throw new CloudSyncError('INTERNAL', 'The source is not the version that was asked for');
+    if (options.sourceVersionId !== undefined) {
+      const current = await this.head(sourceKey, withSignal(signal));
+      if (current?.versionId !== source.versionId) return await this.#restoreTo(source, key, options);
+    }
+    if (options.ifMatch === undefined) {
+      const copied = await this.#copyUnlessThere(sourceKey, key, options);
+      if (copied !== undefined) return await this.#checked(source, key, copied, signal);
     }
     const present = await this.head(key, withSignal(signal));
     checkConditions(key, present, options);
-    const current = await this.head(sourceKey, withSignal(signal));
-    const isCurrent = current?.versionId === source.versionId;
-    if (!isCurrent) return await this.#restore(source, key, signal);
-    if (present === undefined) {
-      const copied = await this.#relocate('files/copy_v2', sourceKey, key, signal);
-      return await this.#checked(source, key, copied, signal);
-    }
+    if (present === undefined) return await this.copy(sourceKey, key, { ...options, ifNoneMatch: '*' });
     return await this.#copyOver(source, sourceKey, key, present, signal);
   }
 
@@ -60,6 +59,29 @@ export class Copier {
     }
     if (sourceIfMatch !== undefined && source.etag !== sourceIfMatch) throw changed(key);
     return source;
+  }
+
+  /** Undefined where a file is there that may be replaced. */
+  async #copyUnlessThere(
+    sourceKey: string,
+    key: string,
+    { ifNoneMatch, signal }: CopyOptions,
+  ): Promise<Metadata | undefined> {
+    try {
+      return await this.#relocate('files/copy_v2', sourceKey, key, signal);
+    } catch (error) {
+      if (!isInTheWay(error)) throw error;
+      if (ifNoneMatch === undefined) return undefined;
+      throw new CloudSyncError('PRECONDITION_FAILED', `"${key}" is there already`, {
+        path: key,
+        cause: error,
+      });
+    }
+  }
+
+  async #restoreTo(source: StoredObject, key: string, options: CopyOptions): Promise<StoredObject> {
+    checkConditions(key, await this.head(key, withSignal(options.signal)), options);
+    return await this.#restore(source, key, options.signal);
   }
 
   async #copyOver(
@@ -147,6 +169,11 @@ export class Copier {
       signal,
     );
   }
+}
+
+/** A file stands at the target of a copy. */
+function isInTheWay(error: unknown): boolean {
+  return error instanceof CloudSyncError && tagsOf(error.cause) === 'to/conflict/file';
 }
 
 function withSignal(signal: AbortSignal | undefined): { signal?: AbortSignal } {
