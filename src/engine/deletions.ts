@@ -171,6 +171,7 @@ export class Deletions {
       key,
       ifMatch: conditionalDelete ? etag : undefined,
     }));
+    await run.lease?.confirm();
     const outcomes = await run.destination.store.deleteMany(requests, run.signal);
     for (const [index, outcome] of outcomes.entries()) {
       const due = page[index]!;

@@ -100,6 +100,7 @@ export class Meetings {
     try {
       const job = this.planTransfer(path, sortKey, { ...source, size: 0 }, undefined);
       const { key, etag, size } = gone.object;
+      await run.lease?.confirm();
       const copied = await run.destination.store.copy(key, job.destinationKey, {
         size,
         sourceIfMatch: etag,

@@ -49,6 +49,7 @@ async function setRemoteTime(run: RunContext, differing: Equal): Promise<Equal> 
   const isVersioned = remote.versionId !== undefined && remote.versionId !== 'null';
   // Archived, it can't be copied, and where times are changed in place (Azure) its metadata can't be written.
   if (remote.archive !== undefined || (change === 'copy' && isVersioned)) return differing;
+  await run.lease?.confirm();
   const changed = await store.setModificationTime(remote, differing.local.modificationTime!, run.signal);
   return { ...differing, remote: changed };
 }
@@ -118,6 +119,7 @@ async function deleteSource(run: RunContext, path: string, source: StoredObject)
     });
   }
   const ifMatch = store.features.conditionalDelete ? source.etag : undefined;
+  await run.lease?.confirm();
   await store.delete({ key: source.key, ifMatch }, run.signal);
   run.counts.deleted++;
   run.log('delete', path, { message: 'at the source, after its copy was confirmed' });

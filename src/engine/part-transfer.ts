@@ -40,10 +40,11 @@ export async function sendInParts(sending: Sending): Promise<Sent> {
   }
 }
 
-/** The MD5 of the whole content, where it has to be known before the first part is sent. */
+/** The hash of the whole content that has to be known before the first part is sent, and its MD5, in one pass. */
 async function hashesBefore({ run, opened }: Sending, content: Content) {
-  if (run.destination.store.features.upload.wantsHashFirst !== 'md5') return undefined;
-  const hashes = await hashContent(content, ['md5'], run.signal);
+  const wanted = run.destination.store.features.upload.wantsHashFirst;
+  if (wanted !== 'md5' && wanted !== 'sha1') return undefined;
+  const hashes = await hashContent(content, wanted === 'md5' ? ['md5'] : ['md5', wanted], run.signal);
   await opened.confirmUnchanged();
   return hashes;
 }
@@ -85,8 +86,11 @@ async function openUpload(
     await removeUpload(run.destination.store, left.state);
     run.journal?.finished(job.destinationKey);
   }
+  const isOnlyOne = !run.journal?.unanswered.some(({ key }) => key === job.destinationKey);
+  // Until its answer is there, an upload has no name by which it could be removed.
+  if (store.abortUpload !== undefined) run.journal?.beginning(job.destinationKey, job.path);
   const upload = await store.createUpload(job.destinationKey, content.size, { ...options, hashes, content });
-  run.journal?.started({ path: job.path, fingerprint, state: upload.state });
+  run.journal?.started({ path: job.path, fingerprint, state: upload.state }, isOnlyOne);
   return { upload, arrived: new Map() };
 }
 

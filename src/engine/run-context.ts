@@ -7,6 +7,7 @@ import type { BackupFolder } from './backup-folder.js';
 import { ByteBudget } from './byte-budget.js';
 import type { ChangingFiles } from './changing-files.js';
 import type { Filter } from './filter.js';
+import type { Lease } from './lease.js';
 import type { Location } from './location.js';
 import { Problems } from './problems.js';
 import type { Amount, Direction, EngineCounts, LogEntry, Phase, TransferMode } from './report.js';
@@ -79,6 +80,8 @@ export class RunContext {
   readonly startedAt = Date.now();
   /** Fires when the run is stopped from outside or can't go on. */
   readonly signal: AbortSignal;
+  /** Held while the remote side is written to. */
+  lease?: Lease;
   /** Archived objects that are still waited for. */
   frozen = 0;
   /** Where what is replaced or deleted goes. */

@@ -11,6 +11,7 @@ import { Meetings } from './meetings.js';
 import { transferObstructed } from './obstacles.js';
 import { removeUpload } from './part-transfer.js';
 import type { RunContext } from './run-context.js';
+import type { UploadJournal } from './upload-journal.js';
 
 /** Carries the run out. What went wrong stands in `run.problems`; rejects only where the run can't begin. */
 export async function runTransfer(run: RunContext): Promise<void> {
@@ -100,7 +101,9 @@ function checkSource(run: RunContext, meetings: Meetings): void {
 
 /** Uploads of earlier runs that this one had no use for. */
 async function removeLeftUploads(run: RunContext): Promise<void> {
-  if (run.journal === undefined || run.settings.dryRun || run.problems.any) return;
+  if (run.journal === undefined || run.settings.dryRun || run.signal.aborted) return;
+  await removeUnanswered(run, run.journal);
+  if (run.problems.any) return;
   for (const left of run.journal.unfinished) {
     try {
       await removeUpload(run.destination.store, left.state);
@@ -108,6 +111,34 @@ async function removeLeftUploads(run: RunContext): Promise<void> {
       run.log('cleanup', left.path, { message: 'Removed what an interrupted run had left' });
     } catch (error) {
       run.problems.warning(error, left.path);
+    }
+  }
+}
+
+/** Clocks of servers and machines differ by no more than this, or requests would be refused (S3). ms. */
+const CLOCK_TOLERANCE = 15 * 60_000;
+
+/**
+ * Uploads that the provider may have begun for a run that didn't live to read the answer. They are known by exactly the
+ * key and about the time, since nobody knows their names; what other programs began at another time stays.
+ */
+async function removeUnanswered(run: RunContext, journal: UploadJournal): Promise<void> {
+  const { store } = run.destination;
+  for (const { key, path, at } of journal.unanswered) {
+    try {
+      const ours = JSON.stringify(journal.find(key)?.state.details ?? {});
+      for await (const pending of store.pendingUploads(key, run.signal)) {
+        const isNear = Math.abs(pending.startedAt - at) <= CLOCK_TOLERANCE;
+        const isOther = Object.values(pending.details).some((detail) =>
+          ours.includes(JSON.stringify(detail)),
+        );
+        if (pending.key !== key || !isNear || isOther) continue;
+        await store.abortUpload?.(pending, run.signal);
+        run.log('cleanup', path, { message: 'Removed an upload that an interrupted run had begun' });
+      }
+      journal.answered(key);
+    } catch (error) {
+      run.problems.warning(error, path);
     }
   }
 }

@@ -143,6 +143,7 @@ async function sendWhole(sending: Sending): Promise<Sent> {
     await opened.confirmUnchanged();
     const md5 = createHash('md5').update(bytes).digest('hex');
     const hashes = { ...options.hashes, md5: options.hashes?.md5 ?? md5 };
+    await run.lease?.confirm();
     const destination = await store.write(job.destinationKey, contentOfBytes(bytes), { ...options, hashes });
     count(size);
     return { destination, md5 };
@@ -166,12 +167,15 @@ function writeOptions(run: RunContext, job: TransferJob, opened: OpenedObject): 
   const options: WriteOptions = {
     ...attributesOf(run, object),
     durable: run.settings.transferMode === 'move',
-    beforeCommit: () => opened.confirmUnchanged(),
+    beforeCommit: async () => {
+      await opened.confirmUnchanged();
+      await run.lease?.confirm();
+    },
     signal: run.signal,
   };
   if (run.isPush) return options;
   const { hashes, claimedHashes } = object;
-  options.hashes = { ...(claimedHashes?.md5 === undefined ? {} : { md5: claimedHashes.md5 }), ...hashes };
+  options.hashes = { ...claimedHashes, ...hashes };
   // A local file that was changed after it was listed is not overwritten unseen.
   options.ifMatch = job.present?.etag;
   return options;

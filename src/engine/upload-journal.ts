@@ -27,23 +27,37 @@ export interface JournaledUpload {
   state: UploadState;
 }
 
+/** An upload that was asked for; whether the provider began it, and under which name, isn't known (yet). */
+export interface BegunUpload {
+  key: string;
+  /** Path of the file, relative. */
+  path: string;
+  /** When it was asked for first, ms since the epoch. */
+  at: number;
+}
+
 interface Line {
   /** Key of the destination. */
   key: string;
-  /** Missing: this one is over. */
   upload?: JournaledUpload;
+  begun?: BegunUpload;
+  // Neither of both: this one is over.
 }
 
 export class UploadJournal {
   private readonly open = new Map<string, JournaledUpload>();
+  private readonly begun = new Map<string, BegunUpload>();
   private descriptor: number | undefined;
 
   constructor(private readonly file: string) {
     if (!existsSync(file)) return;
     for (const text of readFileSync(file, 'utf8').split('\n')) {
       const line = parseLine(text);
-      if (line?.upload !== undefined) this.open.set(line.key, line.upload);
-      else if (line !== undefined) this.open.delete(line.key);
+      if (line === undefined) continue;
+      if (line.upload !== undefined) this.open.set(line.key, line.upload);
+      else this.open.delete(line.key);
+      if (line.begun !== undefined) this.begun.set(line.key, line.begun);
+      else this.begun.delete(line.key);
     }
     this.rewrite();
   }
@@ -53,19 +67,42 @@ export class UploadJournal {
     return [...this.open.values()];
   }
 
+  /** Uploads that were asked for, by this run or an earlier one, without an answer that came through. */
+  get unanswered(): readonly BegunUpload[] {
+    return [...this.begun.values()];
+  }
+
   find(key: string): JournaledUpload | undefined {
     return this.open.get(key);
   }
 
-  /** On disk, whatever happens next, when this returns. */
-  started(upload: JournaledUpload): void {
-    this.open.set(upload.state.key, upload);
-    this.write({ key: upload.state.key, upload });
+  /** Call it before an upload is asked for: on disk, whatever happens next, when this returns. */
+  beginning(key: string, path: string): void {
+    const begun = this.begun.get(key) ?? { key, path, at: Date.now() };
+    this.begun.set(key, begun);
+    this.write({ key, begun });
+  }
+
+  /**
+   * On disk, whatever happens next, when this returns. `isOnlyOne`: no earlier attempt to begin one can have left
+   * anything.
+   */
+  started(upload: JournaledUpload, isOnlyOne = true): void {
+    const { key } = upload.state;
+    this.open.set(key, upload);
+    const begun = isOnlyOne ? undefined : this.begun.get(key);
+    if (begun === undefined) this.begun.delete(key);
+    this.write({ key, upload, begun });
   }
 
   /** Complete or removed. */
   finished(key: string): void {
-    if (this.open.delete(key)) this.write({ key });
+    if (this.open.delete(key)) this.write({ key, begun: this.begun.get(key) });
+  }
+
+  /** Nothing is left of what was asked for. */
+  answered(key: string): void {
+    if (this.begun.delete(key)) this.write({ key, upload: this.open.get(key) });
   }
 
   close(): void {
@@ -85,11 +122,13 @@ export class UploadJournal {
 
   /** Only what is still open. */
   private rewrite(): void {
-    if (this.open.size === 0) {
+    if (this.open.size + this.begun.size === 0) {
       rmSync(this.file, { force: true });
       return;
     }
-    const lines = [...this.open].map(([key, upload]) => JSON.stringify({ key, upload }));
+    const lines = [...new Set([...this.open.keys(), ...this.begun.keys()])].map((key) =>
+      JSON.stringify({ key, upload: this.open.get(key), begun: this.begun.get(key) } satisfies Line),
+    );
     writeFileSync(`${this.file}.new`, `${lines.join('\n')}\n`, { mode: 0o600, flush: true });
     renameSync(`${this.file}.new`, this.file);
   }

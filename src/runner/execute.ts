@@ -1,11 +1,14 @@
 /** Carries one run out in the child process: opens the stores, puts their wrappers around them, calls the engine. */
 
-import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { BackupFolder } from '../engine/backup-folder.js';
 import { BandwidthLimiter } from '../engine/bandwidth.js';
 import { ChangingFiles } from '../engine/changing-files.js';
 import { compileFilter, type Filter } from '../engine/filter.js';
+import { type ForeignLease, Lease } from '../engine/lease.js';
 import { keyOfPath, type Location, prefixOfFolder, RESERVED_PREFIX } from '../engine/location.js';
 import { checkPlace, rememberPlace } from '../engine/mount-guard.js';
 import type { Amount, EngineCounts, LogEntry, Phase, VerifyFindings } from '../engine/report.js';
@@ -45,7 +48,7 @@ export interface ExecutionProgress {
 }
 
 export interface ExecutionResult extends EngineCounts {
-  status: 'success' | 'failed' | 'aborted';
+  status: 'success' | 'failed' | 'aborted' | 'skipped';
   errors: ErrorRecord[];
   errorCount: number;
   warnings: ErrorRecord[];
@@ -69,6 +72,9 @@ class Running {
   private phase: Phase = 'listing';
   private context: RunContext | undefined;
   private account: Account | undefined;
+  private bare: Store | undefined;
+  /** Another host holds the prefix, and the task is not to wait. */
+  private isSkipped = false;
   private readonly requests: Record<string, number> = {};
   private readonly host: ExecutionHost;
 
@@ -123,9 +129,41 @@ class Running {
       mkdirSync(this.stateFolder, { recursive: true, mode: 0o700 });
       writeFileSync(unfinished, '');
     }
-    await runTransfer(context);
+    context.lease = await this.takeLease(context);
+    try {
+      await runTransfer(context);
+    } finally {
+      await context.lease?.release();
+    }
     if (writesLocal) rmSync(unfinished, { force: true });
     if (!dryRun && !context.problems.any) rememberPlace(path, this.stateFolder);
+  }
+
+  /** Nobody else writes to the prefix while this run does. A restore never leaves a trace in the bucket. */
+  private async takeLease(context: RunContext): Promise<Lease | undefined> {
+    const { operation, task, dataFolder } = this.request;
+    const { transferMode, dryRun } = effectiveRun(this.request);
+    const writesRemote = context.isPush || transferMode === 'move';
+    if (!task.lease || operation !== 'sync' || !writesRemote || dryRun) return undefined;
+    const { prefix } = context.remote;
+    const backup = task.backupFolder === '' || !context.isPush ? [] : [prefixOfFolder(task.backupFolder)];
+    const holder = {
+      installation: installationId(dataFolder),
+      host: hostname(),
+      taskId: task.taskId,
+      task: task.name,
+    };
+    const options = { store: this.bare!, prefixes: [prefix, ...backup], holder, signal: context.signal };
+    if (task.whenBusy === 'skip') {
+      const taken = await Lease.take(options);
+      if (taken instanceof Lease) return taken;
+      this.isSkipped = true;
+      throw new CloudSyncError('BUSY', heldBy(taken));
+    }
+    return Lease.wait(options, (held) => {
+      this.host.phase('waiting');
+      this.host.log({ time: Date.now(), level: 'info', event: 'waiting', message: heldBy(held) });
+    });
   }
 
   private get stateFolder(): string {
@@ -143,6 +181,7 @@ class Running {
     const bare = this.account.openStore(task.bucket);
     // What an account can do (versions, order of listing) may be known only once it was asked.
     await bare.check(host.signal);
+    this.bare = bare;
     const folder = this.openLocal(effective.path);
     const local: Location = { store: folder, prefix: '', names: providerNames(folder.features.names) };
     const remote = remoteLocation(throttled(bare, task), cipher, task.folder);
@@ -272,7 +311,7 @@ class Running {
       deleted: 0,
       skipped: 0,
       ...this.context?.counts,
-      status: isAborted ? 'aborted' : 'failed',
+      status: isAborted ? 'aborted' : this.isSkipped ? 'skipped' : 'failed',
       errors: isAborted ? [] : [this.named(error.toRecord())],
       errorCount: isAborted ? 0 : 1,
       warnings: this.context?.problems.warnings ?? [],
@@ -374,6 +413,28 @@ function checkAsOf({ restore }: RunRequest, store: Store): void {
     field: 'asOf',
     advice: 'Leave "as of" empty to restore what is there now.',
   });
+}
+
+function heldBy({ host, task, prefix }: ForeignLease): string {
+  return `"${prefix === '' ? '/' : prefix}" is in use by the task "${task}" on ${host}`;
+}
+
+/** Made once for this data folder: by it a lease of an earlier run is recognised as our own. */
+function installationId(dataFolder: string): string {
+  const file = join(dataFolder, 'installation');
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch {
+    const id = randomUUID();
+    mkdirSync(dataFolder, { recursive: true });
+    // Two processes that start together agree on the one that was written first.
+    try {
+      writeFileSync(file, id, { flag: 'wx' });
+      return id;
+    } catch {
+      return readFileSync(file, 'utf8').trim();
+    }
+  }
 }
 
 /** Another device under the same path is another disk: what was known of the files on it proves nothing. */
