@@ -1,6 +1,6 @@
 // Builds the package into dist/ and resources/, laid out where Node-RED looks for things: every node's html, locales and
 // icons stand beside its runtime file, and what the editor pages share is served from resources/.
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { build } from 'tsup';
@@ -58,13 +58,16 @@ for (const name of nodeFolders) entries[`nodes/${name}/${name}`] = `nodes/${name
 
 const common = { config: false, splitting: false, sourcemap: true, silent: true, dts: false, clean: false };
 
-rmSync('dist', { recursive: true, force: true });
-rmSync('resources', { recursive: true, force: true });
+/** Built beside and put in place at the end: a build that fails leaves what was there. */
+const next = (folder) => `${folder}-next`;
+const FOLDERS = ['dist', 'resources'];
+
+for (const folder of FOLDERS) rmSync(next(folder), { recursive: true, force: true });
 await Promise.all([
   build({
     ...common,
     entry: entries,
-    outDir: 'dist',
+    outDir: next('dist'),
     format: ['cjs'],
     platform: 'node',
     target: 'node22',
@@ -74,7 +77,7 @@ await Promise.all([
   build({
     ...common,
     entry: { editor: 'nodes/editor/editor.ts' },
-    outDir: 'resources',
+    outDir: next('resources'),
     format: ['iife'],
     platform: 'browser',
     target: 'es2022',
@@ -85,14 +88,18 @@ await Promise.all([
     esbuildPlugins: [providerTable],
   }),
 ]);
-cpSync('nodes/editor/editor.css', 'resources/editor.css');
+cpSync('nodes/editor/editor.css', join(next('resources'), 'editor.css'));
 
 for (const name of nodeFolders) {
   const from = join('nodes', name);
-  const to = join('dist', 'nodes', name);
+  const to = join(next('dist'), 'nodes', name);
   mkdirSync(to, { recursive: true });
   cpSync(join(from, `${name}.html`), join(to, `${name}.html`));
   if (existsSync(join(from, 'locales')))
     cpSync(join(from, 'locales'), join(to, 'locales'), { recursive: true });
   cpSync('icons', join(to, 'icons'), { recursive: true });
+}
+for (const folder of FOLDERS) {
+  rmSync(folder, { recursive: true, force: true });
+  renameSync(next(folder), folder);
 }

@@ -8,7 +8,16 @@ import { count, element, icon, t } from './text.js';
 export const STORED = '__PWRD__';
 
 /** Everyday fields first, in this order; what few need is folded away. */
-const ORDER = ['preset', 'endpoint', 'accountName', 'accessKeyId', 'secretAccessKey', 'region'];
+const ORDER = [
+  'preset',
+  'endpoint',
+  'accountName',
+  'accessKeyId',
+  'secretAccessKey',
+  'accountKey',
+  'sasToken',
+  'region',
+];
 const SELDOM = ['sessionToken', 'forcePathStyle', 'maxUploadParts', 'caCertificate'];
 
 /** A credential as the admin routes take it. */

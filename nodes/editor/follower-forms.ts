@@ -6,7 +6,7 @@ import { fillChoice } from './choice.js';
 import { folderBrowser, localSource } from './folder-browser.js';
 import { patternList, readPatterns } from './lists.js';
 import { fillTicks, readTicks, showSummaries, taskLabel } from './task-form.js';
-import { element, icon, t } from './text.js';
+import { element, icon, nodeById, t } from './text.js';
 
 function field(name: string): JQuery {
   return $(`#node-input-${name}`);
@@ -17,7 +17,7 @@ function nameOf(task: EditorNode): string {
 }
 
 /** Fills the list of tasks; `none` is what an empty choice means. */
-function fillTasks(node: EditorNode, none: string, onChange: (task: EditorNode | null) => void): void {
+function fillTasks(node: EditorNode, none: string, onChange: (task: EditorNode | undefined) => void): void {
   const select = field('task').empty();
   select.append(element('option', '', none).attr('value', ''));
   const tasks = RED.nodes.filterNodes({ type: 'cloud-sync' });
@@ -26,7 +26,7 @@ function fillTasks(node: EditorNode, none: string, onChange: (task: EditorNode |
     const label = flow !== undefined && task.z !== node.z ? `${nameOf(task)} (${flow})` : nameOf(task);
     select.append(element('option', '', label).attr('value', task.id));
   }
-  if (node.task && RED.nodes.node(String(node.task)) === null) {
+  if (node.task && nodeById(node.task) === undefined) {
     select.append(element('option', '', t('follower.missing')).attr('value', String(node.task)));
   }
   // The one task there is will be the one that is meant.
@@ -34,14 +34,14 @@ function fillTasks(node: EditorNode, none: string, onChange: (task: EditorNode |
   select.val(
     isNew && none === t('follower.choose') && tasks.length === 1 ? tasks[0]!.id : String(node.task ?? ''),
   );
-  const show = () => onChange(RED.nodes.node(String(select.val())));
+  const show = () => onChange(nodeById(select.val()));
   select.on('change', show);
   show();
 }
 
-function describeTask(form: JQuery, task: EditorNode | null, text: (task: EditorNode) => string): void {
+function describeTask(form: JQuery, task: EditorNode | undefined, text: (task: EditorNode) => string): void {
   const line = form.find('.cloud-sync-task-state').empty();
-  if (task !== null) line.append(element('span', '', text(task)));
+  if (task !== undefined) line.append(element('span', '', text(task)));
 }
 
 function remoteOf(task: EditorNode): string {
@@ -110,7 +110,7 @@ export const verify = {
   prepare(node: EditorNode): void {
     const form = field('name').closest('.cloud-sync-form');
     fillTasks(node, t('follower.fromMessage'), (task) => {
-      if (task === null) form.find('.cloud-sync-task-state').text(t('follower.fromMessageHint'));
+      if (task === undefined) form.find('.cloud-sync-task-state').text(t('follower.fromMessageHint'));
       else
         describeTask(form, task, (one) => t('follower.compares', { local: one.path, remote: remoteOf(one) }));
     });
@@ -131,7 +131,7 @@ export const verify = {
 
 /** What stands for a restore or verify without a name: the task it follows. */
 export function followerLabel(node: EditorNode, type: 'cloud-restore' | 'cloud-verify'): string {
-  const task = RED.nodes.node(String(node.task ?? ''));
+  const task = nodeById(node.task);
   const kind = type === 'cloud-restore' ? 'restore' : 'verify';
-  return task === null ? t(`label.${kind}`) : t(`label.${kind}Of`, { task: nameOf(task) });
+  return task === undefined ? t(`label.${kind}`) : t(`label.${kind}Of`, { task: nameOf(task) });
 }

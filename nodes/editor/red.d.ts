@@ -20,9 +20,12 @@ declare const RED: {
   _(key: string, values?: Record<string, unknown>): string;
   actions: { add(name: string, action: () => void): void; invoke(name: string): void };
   comms: { subscribe(topic: string, callback: (topic: string, payload: unknown) => void): void };
-  events: { on(event: string, listener: (...values: never[]) => void): void };
+  events: {
+    on(event: string, listener: (...values: never[]) => void): void;
+    off(event: string, listener: (...values: never[]) => void): void;
+  };
   nodes: {
-    node(id: string): EditorNode | null;
+    node(id: string): EditorNode | null | undefined;
     filterNodes(filter: { type: string }): EditorNode[];
     workspace(id: string): { label?: string } | undefined;
   };

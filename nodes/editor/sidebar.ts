@@ -5,7 +5,7 @@ import type { NodeRunState } from '../../src/runner/runner.js';
 import { get, type Problem, post, sentence } from './api.js';
 import { runHistory } from './run-history.js';
 import { ago, isBusy, progressLine, reportLine } from './run-words.js';
-import { button, element, icon, t } from './text.js';
+import { button, element, icon, nodeById, t } from './text.js';
 
 /** A node that runs, as the server describes it. */
 export interface DeployedNode {
@@ -34,17 +34,27 @@ function showProblem(problem: unknown): void {
 /** One node of the list. */
 class Card {
   readonly root = element('li', 'cloud-sync-card');
-  private readonly body = element('div', 'cloud-sync-card-body');
+  private readonly title = element('span', 'cloud-sync-card-title');
+  private readonly lines = element('div');
+  private readonly actions = element('div', 'cloud-sync-card-actions');
   private readonly details = element('div', 'cloud-sync-card-details');
   private readonly toggle: JQuery;
   private history: { refresh(): void } | undefined;
   private asks: 'run' | 'abort' | undefined;
   private shownRun = '';
+  private shownActions = '';
 
   constructor(public node: DeployedNode) {
     this.toggle = button(t('sidebar.history'), 'history', () => this.toggleDetails(), true);
     this.toggle.attr('aria-expanded', 'false');
-    this.root.append(this.body, this.details.hide());
+    const head = element('div', 'cloud-sync-card-head').append(
+      icon(ICONS[node.operation]),
+      this.title,
+      this.toggle,
+      button(t('sidebar.show'), 'crosshairs', () => RED.view.reveal(this.node.id), true),
+    );
+    const body = element('div', 'cloud-sync-card-body').append(head, this.lines, this.actions);
+    this.root.append(body, this.details.hide());
     this.show();
   }
 
@@ -59,31 +69,18 @@ class Card {
     this.shownRun = run;
   }
 
-  private get title(): string {
-    const known = RED.nodes.node(this.node.id) as
+  private get name(): string {
+    const known = nodeById(this.node.id) as
       | (EditorNode & { _def?: { label(this: EditorNode): string } })
-      | null;
+      | undefined;
     return this.node.name || known?._def?.label.call(known) || t(`label.${this.node.operation}`);
   }
 
-  /** Drawn anew at each change, except that what has the focus keeps it. */
   show(): void {
-    const focused = this.body.find(':focus').attr('data-action');
-    const { state, operation } = this.node;
-    // Detached, because emptying takes the handlers away.
-    this.toggle.detach();
-    this.body.empty().attr('data-status', state.status);
-    const head = element('div', 'cloud-sync-card-head').append(
-      icon(ICONS[operation]),
-      element('span', 'cloud-sync-card-title', this.title).attr('title', this.title),
-      this.toggle,
-      button(t('sidebar.show'), 'crosshairs', () => RED.view.reveal(this.node.id), true),
-    );
-    this.body.append(head);
-    if (isBusy(state)) this.body.append(this.busyLines());
-    else this.body.append(this.idleLines());
-    this.body.append(this.actions());
-    if (focused !== undefined) this.body.find(`[data-action="${focused}"]`).trigger('focus');
+    const { state } = this.node;
+    this.title.text(this.name).attr('title', this.name);
+    this.lines.empty().append(isBusy(state) ? this.busyLines() : this.idleLines());
+    this.showActions();
   }
 
   private busyLines(): JQuery {
@@ -94,7 +91,7 @@ class Card {
       'aria-valuenow': Math.floor(percent),
       'aria-valuemin': 0,
       'aria-valuemax': 100,
-      'aria-label': this.title,
+      'aria-label': this.name,
     });
     const known = state.progress?.phase === 'transferring';
     bar.toggleClass('cloud-sync-bar-unknown', state.status === 'running' && !known);
@@ -136,29 +133,32 @@ class Card {
     return lines;
   }
 
-  private actions(): JQuery {
-    const row = element('div', 'cloud-sync-card-actions');
-    if (RED.user?.hasPermission && !RED.user.hasPermission('cloud-sync.write')) return row;
+  /** Made anew only where there are others, so that none vanishes under a click or loses the focus. */
+  private showActions(): void {
+    const { state, operation } = this.node;
+    const shown = `${this.asks} ${isBusy(state)}`;
+    if (shown === this.shownActions || RED.user?.hasPermission?.('cloud-sync.write') === false) return;
+    this.shownActions = shown;
+    this.actions.empty();
     const add = (name: string, iconName: string, act: () => void) =>
-      row.append(button(t(`sidebar.${name}`), iconName, act).attr('data-action', name));
+      this.actions.append(button(t(`sidebar.${name}`), iconName, act).attr('data-action', name));
     if (this.asks !== undefined) {
       const asked = this.asks;
-      row.append(element('span', 'cloud-sync-question', t(`sidebar.${asked}Question`)));
+      this.actions.append(element('span', 'cloud-sync-question', t(`sidebar.${asked}Question`)));
       add(`${asked}Yes`, 'check', () => this.act(asked));
       add('no', 'times', () => this.ask(undefined));
-    } else if (isBusy(this.node.state)) {
+    } else if (isBusy(state)) {
       add('abort', 'stop', () => this.ask('abort'));
     } else {
-      add('run', 'play', () => (this.node.operation === 'verify' ? this.act('run') : this.ask('run')));
-      if (this.node.operation !== 'verify') add('dryRun', 'flask', () => this.act('run', { dryRun: true }));
+      add('run', 'play', () => (operation === 'verify' ? this.act('run') : this.ask('run')));
+      if (operation !== 'verify') add('dryRun', 'flask', () => this.act('run', { dryRun: true }));
     }
-    return row;
   }
 
   private ask(what: 'run' | 'abort' | undefined): void {
     this.asks = what;
     this.show();
-    this.body.find(`[data-action="${what === undefined ? 'run' : `${what}Yes`}"]`).trigger('focus');
+    this.actions.find(`[data-action="${what === undefined ? 'run' : `${what}Yes`}"]`).trigger('focus');
   }
 
   private act(what: 'run' | 'abort', body: object = {}): void {

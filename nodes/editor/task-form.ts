@@ -8,7 +8,7 @@ import { credentialOfNode } from './credential-form.js';
 import { folderBrowser, localSource } from './folder-browser.js';
 import { bandwidthList, patternList, readBandwidth, readPatterns } from './lists.js';
 import { prepareSchedule, scheduleSummary } from './schedule-form.js';
-import { button, count, element, icon, t } from './text.js';
+import { button, count, element, icon, nodeById, t } from './text.js';
 
 interface Bucket {
   name: string;
@@ -20,10 +20,6 @@ function field(name: string): JQuery {
 
 function isTicked(name: string): boolean {
   return field(name).prop('checked') === true;
-}
-
-function chosenCredential(): EditorNode | null {
-  return RED.nodes.node(String(field('credential').val() ?? ''));
 }
 
 /** A line below a field: good, bad or neutral. */
@@ -39,15 +35,38 @@ class CloudSide {
   private buckets: string[] | undefined;
   /** Answers to questions that were overtaken are dropped. */
   private question = 0;
+  /** What stands below the bucket: drawn again only if it is another, so that no button vanishes under a click. */
+  private shownBucket = '';
+  /** The credential as it was asked for, in JSON. */
+  private asked = '';
+  // Held, because the page is taken out of the document while another dialog lies over it.
+  private readonly credentialInput = field('credential');
+  private readonly bucketInput = field('bucket');
+  private readonly onSave = (node: EditorNode) => {
+    if (node.id === this.credential?.id) void this.askBuckets();
+  };
 
   constructor(private readonly form: JQuery) {
-    field('credential').on('change', () => void this.askBuckets());
-    field('bucket').on('input change', () => this.showBucket());
+    this.credentialInput.on('change', () => void this.askBuckets());
+    this.bucketInput.on('input change', () => this.showBucket());
     form.find('#cloud-sync-list-buckets').on('click', (event) => {
       event.preventDefault();
       this.offerBuckets();
     });
+    RED.events.on('editor:save', this.onSave);
     void this.askBuckets();
+  }
+
+  close(): void {
+    RED.events.off('editor:save', this.onSave);
+    this.question++;
+  }
+
+  get credential(): EditorNode | undefined {
+    return nodeById(this.credentialInput.val());
+  }
+  get bucket(): string {
+    return String(this.bucketInput.val()).trim();
   }
 
   private get credentialLine(): JQuery {
@@ -58,11 +77,14 @@ class CloudSide {
   }
 
   private async askBuckets(): Promise<void> {
+    const node = this.credential;
+    const asked = node === undefined ? 'none' : JSON.stringify(credentialOfNode(node));
+    if (asked === this.asked) return;
+    this.asked = asked;
     const question = ++this.question;
-    const node = chosenCredential();
     this.buckets = undefined;
-    say(this.bucketLine, '', '');
-    if (node === null) {
+    this.showBucket();
+    if (node === undefined) {
       say(this.credentialLine, '', t('task.addCredential'));
       return;
     }
@@ -97,10 +119,14 @@ class CloudSide {
   }
 
   private showBucket(): void {
-    const bucket = String(field('bucket').val()).trim();
-    if (this.buckets === undefined || bucket === '') {
+    const { bucket } = this;
+    const isKnown = this.buckets?.includes(bucket);
+    const shown = `${isKnown} ${bucket}`;
+    if (shown === this.shownBucket) return;
+    this.shownBucket = shown;
+    if (isKnown === undefined || bucket === '') {
       say(this.bucketLine, '', '');
-    } else if (this.buckets.includes(bucket)) {
+    } else if (isKnown) {
       say(this.bucketLine, 'good', t('task.bucketFound'), 'check');
     } else {
       say(this.bucketLine, '', t('task.bucketMissing', { bucket })).append(
@@ -111,12 +137,13 @@ class CloudSide {
   }
 
   private async create(bucket: string): Promise<void> {
-    const node = chosenCredential();
-    if (node === null) return;
+    const node = this.credential;
+    if (node === undefined) return;
     say(this.bucketLine, '', t('task.creating'), 'spinner fa-spin');
     try {
       await post('buckets/create', { credential: credentialOfNode(node), bucket, region: node.region ?? '' });
       this.buckets?.push(bucket);
+      this.shownBucket = `true ${bucket}`;
       say(this.bucketLine, 'good', t('task.created', { bucket }), 'check');
     } catch (error) {
       say(this.bucketLine, 'bad', sentence(error as Problem), 'times');
@@ -128,7 +155,7 @@ class CloudSide {
       say(this.bucketLine, '', t(this.buckets === undefined ? 'task.noList' : 'task.noBuckets'));
       return;
     }
-    const target = field('bucket');
+    const target = this.bucketInput;
     RED.popover
       .menu({
         options: this.buckets.map((name) => ({ value: name, label: name })),
@@ -226,12 +253,12 @@ function generatePassword(): string {
     .join('');
 }
 
-function remoteSource() {
+function remoteSource(side: CloudSide) {
   return {
     list: (folder: string, after?: string): Promise<FolderPage> => {
-      const node = chosenCredential();
-      const bucket = String(field('bucket').val()).trim();
-      if (node === null) return Promise.reject({ code: 'INVALID_INPUT', message: t('task.addCredential') });
+      const { credential: node, bucket } = side;
+      if (node === undefined)
+        return Promise.reject({ code: 'INVALID_INPUT', message: t('task.addCredential') });
       if (bucket === '') return Promise.reject({ code: 'INVALID_INPUT', message: t('check.bucket') });
       return post('folder', { credential: credentialOfNode(node), bucket, folder, after });
     },
@@ -239,11 +266,17 @@ function remoteSource() {
   };
 }
 
+/** Of the dialog that is open. */
+let cloudSide: CloudSide | undefined;
+
 export const task = {
   prepare(node: EditorNode): void {
     const form = field('name').closest('.cloud-sync-form');
     const refresh = () => showSummaries(form, SUMMARIES);
+    // A flow written by hand leaves out what it doesn't need.
     for (const name of ['enabled', 'lease']) if (node[name] === undefined) field(name).prop('checked', true);
+    if (node.whenBusy === undefined) field('whenBusy').val('queue');
+    if (node.maxDelete === undefined) field('maxDelete').val('50%');
     const directions = ['push', 'pull'].map((value) => ({
       value,
       label: t(`direction.${value}`),
@@ -257,13 +290,13 @@ export const task = {
     fillChoice(form, 'direction', directions, () => showConsequence(form));
     fillChoice(form, 'transferMode', modes, () => showConsequence(form));
     showConsequence(form);
-    new CloudSide(form);
+    cloudSide = new CloudSide(form);
     folderBrowser($('#cloud-sync-browse-path'), $('#cloud-sync-tree-path'), field('path'), localSource(post));
     folderBrowser(
       $('#cloud-sync-browse-folder'),
       $('#cloud-sync-tree-folder'),
       field('folder'),
-      remoteSource(),
+      remoteSource(cloudSide),
     );
     prepareSchedule(form);
     patternList($('#cloud-sync-exclude'), node.exclude, '*.tmp', refresh);
@@ -293,8 +326,11 @@ export const task = {
     node.exclude = readPatterns($('#cloud-sync-exclude'));
     node.bandwidthLimit = readBandwidth($('#cloud-sync-bandwidth'));
     node.allowOverrides = readTicks($('#cloud-sync-overrides'));
+    cloudSide?.close();
   },
-  close(_node: EditorNode): void {},
+  close(_node: EditorNode): void {
+    cloudSide?.close();
+  },
 };
 
 /** What stands for a task without a name: where from and where to. */

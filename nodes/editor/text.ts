@@ -36,3 +36,8 @@ export function button(label: string, iconName: string, onClick: () => void, ico
     onClick();
   });
 }
+
+/** The node with this id, whatever stands there; undefined where there is none. */
+export function nodeById(id: unknown): EditorNode | undefined {
+  return RED.nodes.node(String(id ?? '')) ?? undefined;
+}

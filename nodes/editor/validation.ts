@@ -10,7 +10,7 @@ import {
   TASK_PROPERTIES,
   VERIFY_PROPERTIES,
 } from '../properties.js';
-import { t } from './text.js';
+import { nodeById, t } from './text.js';
 
 interface Options {
   label?: string;
@@ -47,7 +47,7 @@ function taskProblem(node: EditorNode, name: string, value: unknown): string | u
     case 'path':
       return value === '' ? t('check.path') : undefined;
     case 'bucket': {
-      const credential = RED.nodes.node(String(now(node, 'credential') ?? ''));
+      const credential = nodeById(now(node, 'credential'));
       const provider = PROVIDERS.find(({ id }) => id === (credential?.provider ?? 's3'));
       return value === '' && provider?.hasBuckets !== false ? t('check.bucket') : undefined;
     }
@@ -97,12 +97,12 @@ export function validateVerify(_node: EditorNode, name: string, value: unknown, 
 }
 
 export function validateCredential(
-  node: EditorNode,
+  node: EditorNode | undefined,
   name: string,
   value: unknown,
   options?: Options,
 ): Verdict {
-  const field = PROVIDERS.find(({ id }) => id === (node.provider ?? 's3'))?.fields.find(
+  const field = PROVIDERS.find(({ id }) => id === (node?.provider ?? 's3'))?.fields.find(
     (one) => one.name === name,
   );
   const text = String(value ?? '').trim();

@@ -20,6 +20,12 @@ export async function startBrowser(): Promise<Browser> {
   });
 }
 
+/** The flows are there, and the veil that hides the editor while it loads is gone. */
+export const LOADED = `(() => {
+  const veil = document.querySelector('#red-ui-loading-progress');
+  return window.RED?.nodes?.version?.() && veil && getComputedStyle(veil).display === 'none';
+})()`;
+
 /** Opens the editor and waits until it shows its flows. */
 export async function openEditor(
   browser: Browser,
@@ -30,9 +36,7 @@ export async function openEditor(
   const context = await browser.newContext({ viewport: { width, height }, colorScheme, locale: 'en-US' });
   const page = await context.newPage();
   await page.goto(url);
-  await page.waitForFunction(
-    'window.RED?.nodes?.node && document.querySelector("#red-ui-palette .red-ui-palette-node")',
-  );
+  await page.waitForFunction(LOADED);
   // Node-RED has a setting for it; its own switch is this class.
   if (colorScheme === 'dark') await page.evaluate("document.documentElement.classList.add('nr-theme-dark')");
   return page;
