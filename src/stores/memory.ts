@@ -189,6 +189,11 @@ export class MemoryStore implements Store {
     }
   }
 
+  async abortUpload({ details }: PendingUpload, signal?: AbortSignal): Promise<void> {
+    this.#begin(signal);
+    this.#contents.uploads.delete(String(details.uploadId));
+  }
+
   async copy(sourceKey: string, key: string, options: CopyOptions = {}): Promise<StoredObject> {
     this.#begin(options.signal);
     if (!this.features.serverSideCopy) throw notSupported('copy');

@@ -32,8 +32,8 @@ export interface Place {
   clearFaults(): void;
   /** Calls back once, when the run has made `count` requests. */
   afterRequests(count: number, call: () => void): void;
-  /** Unfinished uploads in parts: how the journal names each. */
-  pendingUploads(): string[];
+  /** Unfinished uploads in parts. */
+  pendingUploads(): { key: string; id: string }[];
   keepsVersions: boolean;
   close(): Promise<void>;
 }
@@ -96,7 +96,7 @@ export class Places {
         });
       },
       pendingUploads: () =>
-        server.objects.pendingUploads(bucket).map(({ key, uploadId }) => `${key} ${uploadId}`),
+        server.objects.pendingUploads(bucket).map(({ key, uploadId }) => ({ key, id: uploadId })),
       keepsVersions,
       close: () => calm.close(),
     };

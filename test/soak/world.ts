@@ -129,7 +129,7 @@ export class World {
     if (place.kind === 's3') {
       await bare.createUpload('data/a', 10_000_000);
       await bare.createUpload('data/foreign', 10_000_000);
-      this.foreignUploads = place.pendingUploads();
+      this.foreignUploads = place.pendingUploads().map(({ id }) => id);
     }
     this.say(`world: ${place.kind}, ${this.directions.join(' and ')}, encryption ${this.encryption}`);
     await fillTree(this.editing(this.directions[0]!), this.random.whole(5, 25));
@@ -260,7 +260,7 @@ export class World {
       wasCalm: faults.length === 0 && !controller.signal.aborted,
       wasAborted: controller.signal.aborted,
       keepsTimes: direction === 'push' && this.place.keepsVersions,
-      status: result.status,
+      status: result.status === 'skipped' ? 'failed' : result.status,
       errors: result.errors,
       warnings: result.warnings,
       transferred: result.transferred.files,
@@ -409,12 +409,13 @@ export class World {
         found.push(`left behind: ${path}`);
     }
     const pending = this.place.pendingUploads();
-    for (const id of pending) {
+    for (const { key, id } of pending) {
       if (this.foreignUploads.includes(id)) continue;
-      if (!mayResume || !journals.includes(id)) found.push(`an upload is left at the server: ${id}`);
+      const isKnown = journals.includes(id) || journals.includes(`"begun":{"key":${JSON.stringify(key)}`);
+      if (!mayResume || !isKnown) found.push(`an upload is left at the server: ${key}`);
     }
     for (const id of this.foreignUploads) {
-      if (!pending.includes(id)) found.push("another program's upload was removed");
+      if (!pending.some((upload) => upload.id === id)) found.push("another program's upload was removed");
     }
     const work = join(this.folder, 'data', 'work');
     if (existsSync(work) && readdirSync(work).length > 0) found.push('the work folder is not empty');

@@ -31,8 +31,9 @@ import { Looker } from './looking.js';
 import { attributeHeaders, hidesMd5, md5ToBase64 } from './objects.js';
 import { openObject } from './reading.js';
 import { encodeQuery } from './signature.js';
-import type { S3Traits } from './traits.js';
+import { AMAZON_TRAITS, type S3Traits } from './traits.js';
 import {
+  abortUpload,
   beginUpload,
   listParts,
   MAX_PART_SIZE,
@@ -157,6 +158,10 @@ export class S3Store implements Store {
 
   pendingUploads(prefix: string, signal?: AbortSignal): AsyncIterable<PendingUpload> {
     return listPendingUploads(this.#connection, this.#bucket, prefix, signal);
+  }
+
+  async abortUpload({ key, details }: PendingUpload): Promise<void> {
+    await abortUpload(this.#connection, this.#bucket, key, String(details.uploadId));
   }
 
   async copy(sourceKey: string, key: string, options: CopyOptions = {}): Promise<StoredObject> {

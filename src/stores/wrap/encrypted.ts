@@ -170,6 +170,11 @@ export class EncryptedStore implements Store {
     return this.inner.pendingUploads(prefix, signal);
   }
 
+  get abortUpload(): Store['abortUpload'] {
+    const { inner } = this;
+    return inner.abortUpload?.bind(inner);
+  }
+
   /** The copy keeps the nonce of its source, and has its content: no second content under one nonce. */
   async copy(sourceKey: string, key: string, options: CopyOptions = {}): Promise<StoredObject> {
     const isKnown = options.size !== undefined && options.size !== IMPOSSIBLE_SIZE;

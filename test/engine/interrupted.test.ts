@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { CloudSyncError } from '../../src/errors.js';
+import { createCipher } from '../../src/stores/encryption/cipher.js';
+import { openMemoryStore } from '../../src/stores/memory.js';
+import type { Store } from '../../src/stores/store.js';
+import { type Bench, readStore, removeFolder, runOnce, temporaryFolder, writeTree } from './support.js';
+
+const LARGE = 'x'.repeat(9 * 1024 * 1024);
+
+async function pending(store: Store): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const { key } of store.pendingUploads('')) keys.push(key);
+  return keys;
+}
+
+describe('what an interrupted run leaves', () => {
+  let bench: Bench;
+
+  beforeEach(() => {
+    const folder = temporaryFolder();
+    bench = { folder, localRoot: join(folder, 'local'), remote: openMemoryStore() };
+  });
+
+  afterEach(() => removeFolder(bench.folder));
+
+  for (const encrypted of [false, true]) {
+    it(`is removed, although the answer that named it never came: ${encrypted ? 'encrypted' : 'plain'}`, async () => {
+      if (encrypted) bench.cipher = await createCipher({ password: 'secret', filenameEncryption: false });
+      const { remote } = bench;
+      // Another program's upload of the same file, begun long before.
+      const now = Date.now;
+      Date.now = () => now() - 3_600_000;
+      await remote.createUpload(encrypted ? 'large.bin' : 'large', 10_000_000);
+      Date.now = now;
+      writeTree(bench.localRoot, { large: LARGE });
+      const create = remote.createUpload.bind(remote);
+      const controller = new AbortController();
+      remote.createUpload = async (...parameters) => {
+        await create(...parameters);
+        controller.abort();
+        throw new CloudSyncError('ABORTED', 'Stopped before the end');
+      };
+      await runOnce(bench, { signal: controller.signal });
+      assert.equal((await pending(remote)).length, 2);
+      remote.createUpload = create;
+      const next = await runOnce(bench);
+      assert.deepEqual([next.errors, next.transferred.files], [[], 1]);
+      assert.equal((await pending(remote)).length, 1, "only the other program's is left");
+      if (!encrypted) assert.equal((await readStore(remote)).large, LARGE);
+    });
+  }
+});
