@@ -87,7 +87,7 @@ export class S3Store implements Store {
       copyLimits?.single,
       copyLimits?.part,
     );
-    this.features = featuresOf(connection.traits);
+    this.features = featuresOf(connection.traits, options.chunkSize);
   }
 
   /** See {@link Store.confinedTo}. */
@@ -284,7 +284,12 @@ export class S3Store implements Store {
   }
 }
 
-function featuresOf(traits: S3Traits): StoreFeatures {
+/** @param chunkSize MiB */
+function featuresOf(traits: S3Traits, chunkSize: number | undefined): StoreFeatures {
+  // One part alone would be three requests instead of one.
+  const threshold = chunkSize
+    ? Math.max(AMAZON_TRAITS.uploadThreshold, chunkSize * MIB)
+    : traits.uploadThreshold;
   return {
     order: traits.order,
     walks: false,
@@ -300,7 +305,7 @@ function featuresOf(traits: S3Traits): StoreFeatures {
     serverSideCopy: true,
     deleteBatch: DELETE_BATCH,
     upload: {
-      threshold: traits.uploadThreshold,
+      threshold,
       minPartSize: MIN_PART_SIZE,
       maxPartSize: MAX_PART_SIZE,
       maxParts: traits.maxUploadParts,

@@ -246,6 +246,8 @@ export class NativeFiles {
       fileName: version.key,
       action: version.isDeleteMarker ? 'hide' : 'upload',
       contentLength: version.size,
+      // As version 1 calls it in listings.
+      size: version.size,
       contentType: version.system['content-type'] ?? '',
       contentSha1: version.isDeleteMarker ? null : this.#sha1Of(version, undefined, bucket),
       fileInfo: version.metadata,

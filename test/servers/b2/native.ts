@@ -73,7 +73,9 @@ export class NativeInterface {
     }
     const key = this.#tokens.get(String(incoming.headers.authorization));
     if (key === undefined) throw new NativeError(401, 'bad_auth_token');
-    if (url.pathname.startsWith('/file/')) return this.#files.download(url, incoming);
+    if (url.pathname.startsWith('/file/') || operation === 'b2_download_file_by_id') {
+      return this.#files.download(url, incoming);
+    }
     const input = body.length === 0 ? {} : (JSON.parse(body.toString()) as Json);
     if (operation === 'b2_list_buckets') return this.#listBuckets(key, input);
     return this.#files.call(operation ?? '', input, key);
