@@ -37,7 +37,7 @@ const KEY_WORDS: KeyWords = {
 const SOMEWHERE: S3Endpoint = parseEndpoint({ endpoint: 'https://s3.backblazeb2.com' });
 
 export class B2Account extends S3Account {
-  readonly #native: B2Native;
+  readonly #native: B2Native | undefined;
   readonly #key: B2Key;
   readonly #isForeign: boolean;
 
@@ -50,16 +50,13 @@ export class B2Account extends S3Account {
     const place = readB2Place(config);
     const key = readB2Key(secrets);
     const caCertificate = caCertificateOf(config);
-    const native = new B2Native({
-      origin: tuning.nativeOrigin ?? place.nativeOrigin,
-      key,
-      caCertificate,
-      context,
-      retryPolicy: { ...DEFAULT_RETRY_POLICY, ...tuning.retryPolicy, attempts: CHECK_ATTEMPTS },
-    });
+    const origin = tuning.nativeOrigin ?? place.nativeOrigin;
+    const retryPolicy = { ...DEFAULT_RETRY_POLICY, ...tuning.retryPolicy, attempts: CHECK_ATTEMPTS };
+    const native =
+      origin === undefined ? undefined : new B2Native({ origin, key, caCertificate, context, retryPolicy });
     super({
       endpoint: place.endpoint ?? SOMEWHERE,
-      ...(place.endpoint === undefined ? { locate: () => locate(native, key) } : {}),
+      ...(place.endpoint === undefined && native !== undefined ? { locate: () => locate(native, key) } : {}),
       traits: { ...presetTraits('backblaze-b2'), names: NAMES },
       keyWords: KEY_WORDS,
       credentials: { accessKeyId: key.applicationKeyId, secretAccessKey: key.applicationKey },
@@ -107,11 +104,12 @@ export class B2Account extends S3Account {
   }
 
   override async close(): Promise<void> {
-    await Promise.all([super.close(), this.#native.close()]);
+    await Promise.all([super.close(), this.#native?.close()]);
   }
 
   /** Undefined where the endpoint is another server's that knows only S3. */
   async #authorize(signal?: AbortSignal): Promise<B2Authorization | undefined> {
+    if (this.#native === undefined) return undefined;
     try {
       return await unlessAborted(this.#native.authorize(), signal);
     } catch (error) {
@@ -152,7 +150,7 @@ export class B2Account extends S3Account {
     const names = authorization.buckets ?? [undefined];
     const old: string[] = [];
     for (const name of names) {
-      const found = await unlessAborted(this.#native.listBuckets(name), signal);
+      const found = await unlessAborted(this.#listNatively(name), signal);
       old.push(...found.filter(({ hasS3 }) => !hasS3).map((bucket) => bucket.name));
     }
     if (old.length === 0) return [];
@@ -184,11 +182,15 @@ export class B2Account extends S3Account {
     return prefix || undefined;
   }
 
+  async #listNatively(bucket?: string): Promise<{ name: string; hasS3: boolean }[]> {
+    return (await this.#native?.listBuckets(bucket)) ?? [];
+  }
+
   /** A bucket without S3-compatible interface is refused in many words; Backblaze's own interface knows. */
   async #explainBucket(bucket: string, error: unknown): Promise<unknown> {
     if (hasCode(error, 'ABORTED', 'WRONG_KEY', 'WRONG_SECRET', 'QUOTA_EXCEEDED')) return error;
     if (error instanceof CloudSyncError && error.retryable) return error;
-    const found = await this.#native.listBuckets(bucket).catch(() => []);
+    const found = await this.#listNatively(bucket).catch(() => []);
     if (!found.some(({ name, hasS3 }) => name === bucket && !hasS3)) return error;
     return new CloudSyncError(
       'NOT_SUPPORTED',

@@ -11,8 +11,11 @@ export const NATIVE_ORIGIN = 'https://api.backblazeb2.com';
 export interface B2Place {
   /** Of the S3-compatible one; undefined: to be asked. */
   endpoint?: S3Endpoint;
-  /** Of Backblaze's own, `https://host:port`. */
-  nativeOrigin: string;
+  /**
+   * Of Backblaze's own, `https://host:port`; undefined: not asked. It wants the key itself and not a signature, so that it
+   * is asked of Backblaze and of servers on this machine alone.
+   */
+  nativeOrigin?: string;
   /** The endpoint is some other server's, which may lack Backblaze's own interface. */
   isForeign: boolean;
 }
@@ -29,8 +32,13 @@ export function readB2Place(config: CredentialConfig): B2Place {
   if (typed !== '') {
     const endpoint = parseEndpoint({ endpoint: typed, region });
     const isForeign = !/\.backblazeb2\.com$/.test(endpoint.host ?? '');
-    const nativeOrigin = isForeign ? `${endpoint.protocol}//${endpoint.host}` : NATIVE_ORIGIN;
-    return { endpoint, nativeOrigin, isForeign };
+    if (!isForeign) return { endpoint, nativeOrigin: NATIVE_ORIGIN, isForeign };
+    const isLocal = /^(?:127(?:\.\d+){3}|localhost|\[::1\])(?::\d+)?$/.test(endpoint.host ?? '');
+    return {
+      endpoint,
+      isForeign,
+      ...(isLocal ? { nativeOrigin: `${endpoint.protocol}//${endpoint.host}` } : {}),
+    };
   }
   if (region === '') return { nativeOrigin: NATIVE_ORIGIN, isForeign: false };
   const endpoint = parseEndpoint({ preset: 'backblaze-b2', region });
