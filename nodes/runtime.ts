@@ -19,6 +19,7 @@ import {
 } from './requests.js';
 import { RunNode } from './run-node.js';
 import { nextRun } from './schedule.js';
+import { isNodeRedStopping, watchForStop } from './stopping.js';
 
 export { asCloudSyncError, CloudSyncError } from '../src/errors.js';
 export { CREDENTIAL_SECRETS } from './credential-secrets.js';
@@ -154,10 +155,25 @@ async function afterDeploy(RED: RED): Promise<void> {
   await Promise.all(arrived.map((runNode) => runNode.takeOver()));
 }
 
+let stopped: Promise<void> | undefined;
+
+/** Resolves at once after a deploy; where Node-RED stops, when all runs have ended. */
+function untilRunsMayGoOn(): Promise<void> {
+  const current = runner;
+  if (current === undefined || !isNodeRedStopping()) return Promise.resolve();
+  // A program that has Node-RED built in may start it again in the same process.
+  stopped ??= current.stop().finally(() => {
+    stopped = undefined;
+    if (runner === current) runner = undefined;
+  });
+  return stopped;
+}
+
 function watchDeploys(RED: RED): void {
   if (watched.has(RED.events)) return;
   watched.add(RED.events);
   RED.events.on('flows:started', () => {
+    watchForStop();
     afterDeploy(RED).catch((error: unknown) => RED.log.error(`cloud-sync: ${String(error)}`));
   });
 }
@@ -182,9 +198,10 @@ export function registerRunNode(
     });
     runNodes.set(this.id, runNode);
     arrivals.push(runNode);
-    this.on('close', () => {
+    this.on('close', (_removed: boolean, done: () => void) => {
       if (runNodes.get(this.id) === runNode) runNodes.delete(this.id);
       departures.add(this.id);
+      untilRunsMayGoOn().then(done, done);
     });
     onReady?.(this);
   }
