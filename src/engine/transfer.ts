@@ -96,6 +96,7 @@ async function transferOnce(run: RunContext, job: TransferJob, count: CountBytes
   const opened = await run.source.store.open(job.source.key, {
     versionId: run.settings.asOf === undefined ? undefined : job.source.versionId,
     firstRead: job.source.size > upload.threshold ? { offset: 0, length: firstLength } : undefined,
+    listed: job.source,
     signal: run.signal,
   });
   try {

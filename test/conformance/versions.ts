@@ -123,7 +123,7 @@ export function versionTests(plain: Subject, makeStore: MakeStore): void {
       const prefix = subject.prefix();
       await writeLater(store, `${prefix}a`, 'one');
       await writeLater(store, `${prefix}a`, 'two');
-      const [newest] = await listAll(store, { prefix, versions: true });
+      const [newest, older] = await listAll(store, { prefix, versions: true });
       try {
         await store.delete({ key: `${prefix}a`, versionId: newest!.versionId! });
       } catch (error) {
@@ -132,7 +132,11 @@ export function versionTests(plain: Subject, makeStore: MakeStore): void {
         assert.equal((await readAll(store, `${prefix}a`)).toString(), 'two');
         return;
       }
-      assert.equal((await readAll(store, `${prefix}a`)).toString(), 'one');
+      assert.equal(await store.head(`${prefix}a`, { versionId: newest!.versionId! }), undefined);
+      assert.equal((await readAll(store, `${prefix}a`, older!.versionId)).toString(), 'one');
+      // S3 makes the version before it the current one again, Google Cloud Storage leaves none.
+      const current = await store.head(`${prefix}a`);
+      if (current !== undefined) assert.equal((await readAll(store, `${prefix}a`)).toString(), 'one');
     });
 
     it('keep a read on the version that was opened', async () => {

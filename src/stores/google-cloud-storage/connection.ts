@@ -1,8 +1,4 @@
-/**
- * Requests to the JSON API: authorized, counted, repeated where that can help, every error turned into one of ours.
- *
- * Google's SDK is not used. Measured here on Node.js 22 with 4 KiB uploads: see the head of google-cloud-storage.ts.
- */
+/** Requests to the JSON API: authorized, counted, repeated where that can help, every error turned into one of ours. */
 
 import { CloudSyncError } from '../../errors.js';
 import { HttpClient, type HttpResponse, type RetryPolicy, withRetries } from '../http.js';

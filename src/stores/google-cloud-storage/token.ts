@@ -9,7 +9,10 @@ import { type HttpClient, type HttpResponse, unlessAborted } from '../http.js';
 import type { GcsCredential } from './credential.js';
 import { isAboutTime, translateTokenRefusal } from './errors.js';
 
-/** Reading and writing objects and their metadata; no access control, no other service. */
+/**
+ * This service and no other. The narrower devstorage.read_write doesn't allow to change metadata (objects.patch), which is
+ * how times are changed: https://cloud.google.com/storage/docs/json_api/v1/objects/patch#auth
+ */
 const SCOPE = 'https://www.googleapis.com/auth/devstorage.full_control';
 const GRANT_TYPE = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 /** The longest an assertion may live. s. */
