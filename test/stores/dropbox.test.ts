@@ -483,7 +483,7 @@ describe('Dropbox', function () {
         'CHECKSUM_MISMATCH',
         'The bytes that arrived of "small" are not those in Dropbox',
       );
-    }).timeout(20_000);
+    });
 
     it('never hands on the end of a large download that is not right', async () => {
       const store = await newStore();
@@ -919,10 +919,11 @@ describe('Dropbox', function () {
       server.faults.add({
         route: 'files/delete_batch/check',
         times: 1,
-        action: { type: 'refuse', tags: 'internal_error' },
+        action: { type: 'refuse', tags: 'invalid_async_job_id' },
       });
       assert.deepEqual(await store.deleteMany([{ key: 'a' }]), [{ key: 'a' }]);
       assert.deepEqual(await listKeys(store), []);
+      assert.equal(server.counts['files/delete_batch'], 2);
     });
 
     it('leaves a folder that is not empty', async () => {

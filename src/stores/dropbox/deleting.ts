@@ -156,17 +156,27 @@ export class Deleter {
     for (let wait = FIRST_POLL_MS; status['.tag'] === 'async_job_id' || status['.tag'] === 'in_progress'; ) {
       await unlessAborted(pause(wait, signal), signal);
       wait = Math.min(LONGEST_POLL_MS, wait * 2);
-      status = await transport.rpc<JobStatus>({
-        kind: 'DELETE',
-        route: 'files/delete_batch/check',
-        argument: { async_job_id: id },
-        ...withSignal,
-      });
+      status = await this.#check(id, signal);
     }
     if (status['.tag'] === 'complete' && status.entries.length === targets.length) return status.entries;
     // The whole of it failed: each entry is tried again, or says so.
     const failure = status['.tag'] === 'failed' ? status.failed : { '.tag': 'internal_error' };
     return targets.map(() => ({ '.tag': 'failure', failure }));
+  }
+
+  /** A job that Dropbox lost has failed. */
+  async #check(id: string | undefined, signal: AbortSignal | undefined): Promise<JobStatus> {
+    try {
+      return await this.transport.rpc<JobStatus>({
+        kind: 'DELETE',
+        route: 'files/delete_batch/check',
+        argument: { async_job_id: id },
+        ...(signal === undefined ? {} : { signal }),
+      });
+    } catch (error) {
+      if (!/^(invalid_async_job_id|internal_error)/.test(tagsOf(error))) throw error;
+      return { '.tag': 'failed', failed: { '.tag': 'internal_error' } };
+    }
   }
 }
 

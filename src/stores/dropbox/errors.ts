@@ -100,7 +100,7 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   too_large: ['NOT_SUPPORTED', '"%p" is larger than Dropbox can hold (2 TiB)'],
   invalid_revision: ['NOT_FOUND', 'Dropbox no longer has this revision of "%p"'],
   internal_error: ['SERVER_ERROR', 'Dropbox failed on its side'],
-  invalid_async_job_id: ['SERVER_ERROR', 'Dropbox does not know the job it began'],
+  invalid_async_job_id: ['BAD_ANSWER', 'Dropbox does not know the job it began'],
   closed: ['NOT_FOUND', 'The unfinished upload of "%p" was given up'],
 };
 
@@ -172,6 +172,8 @@ function errorOfTags(tags: string, details: ErrorDetails): CloudSyncError {
 function make([code, text, advice, field]: Meaning, details: ErrorDetails): CloudSyncError {
   return new CloudSyncError(code, text.replaceAll('%p', details.path ?? ''), {
     ...details,
+    // What Dropbox means to say will be the same the next time.
+    ...(code === 'BAD_ANSWER' ? { retryable: false } : {}),
     ...(advice === undefined ? {} : { advice }),
     ...(field === undefined ? {} : { field }),
   });

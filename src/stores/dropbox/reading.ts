@@ -126,7 +126,7 @@ class OpenedFile implements OpenedObject {
       const error = this.#corrupted();
       if (attempt >= RESUMPTIONS) throw error;
       this.transport.onRetry(error, attempt);
-      await pause(backOff(attempt), signal);
+      await pause(this.#backOff(attempt), signal);
     }
   }
 
@@ -167,7 +167,7 @@ class OpenedFile implements OpenedObject {
         failures += 1;
         if (!(error instanceof CloudSyncError) || !error.retryable || failures >= RESUMPTIONS) throw error;
         this.transport.onRetry(error, failures);
-        await pause(backOff(failures), signal);
+        await pause(this.#backOff(failures), signal);
       } finally {
         body?.discard();
       }
@@ -202,6 +202,11 @@ class OpenedFile implements OpenedObject {
     });
   }
 
+  #backOff(failures: number): number {
+    const { baseDelayMs, maxDelayMs } = this.transport.retryPolicy;
+    return Math.min(maxDelayMs, (baseDelayMs / 2) * 2 ** failures) * (0.5 + Math.random() / 2);
+  }
+
   #corrupted(): CloudSyncError {
     const { key } = this.object;
     return new CloudSyncError(
@@ -212,10 +217,6 @@ class OpenedFile implements OpenedObject {
       },
     );
   }
-}
-
-function backOff(failures: number): number {
-  return Math.min(5000, 100 * 2 ** failures) * (0.5 + Math.random() / 2);
 }
 
 function checkEtag(object: StoredObject, ifMatch: string | undefined): void {
