@@ -15,6 +15,7 @@ import { AttributeCopier } from './local/attribute-copier.js';
 import { copyFile } from './local/copy.js';
 import { type DiskName, diskNameLength, diskNamesOf } from './local/file-names.js';
 import { type Folder, Root } from './local/folders.js';
+import { type LinkContent, readLink, type StoreWithLinks, writeLink } from './local/links.js';
 import { openFile } from './local/read.js';
 import { describedObjectOf, specialFile } from './local/stat.js';
 import { fromSystemError, systemErrorName } from './local/system-errors.js';
@@ -33,7 +34,6 @@ import type {
   OpenedObject,
   OpenOptions,
   PendingUpload,
-  Store,
   StoredObject,
   StoreFeatures,
   Upload,
@@ -76,7 +76,7 @@ const FEATURES: StoreFeatures = {
  * The folder `root` (absolute) as a store. It need not be there yet: `createFolder('')` or the first write makes it.
  * Throws INVALID_INPUT for a path that isn't absolute.
  */
-export function openLocalStore(root: string, options: LocalStoreOptions = {}): Store {
+export function openLocalStore(root: string, options: LocalStoreOptions = {}): StoreWithLinks {
   return new LocalStore(new Root(realPathOf(root)), options);
 }
 
@@ -89,7 +89,7 @@ export async function removeStaleTemporaryFiles(root: string, signal?: AbortSign
   return await removeStale(new Root(realPathOf(root)), signal);
 }
 
-class LocalStore implements Store {
+class LocalStore implements StoreWithLinks {
   readonly features: StoreFeatures = FEATURES;
   readonly identity: string;
   readonly #root: Root;
@@ -139,6 +139,14 @@ class LocalStore implements Store {
 
   async open(key: string, options: OpenOptions = {}): Promise<OpenedObject> {
     return openFile(this.#root, key, options, this.#follow);
+  }
+
+  readLink(key: string): LinkContent | undefined {
+    return readLink(this.#root, key);
+  }
+
+  async writeLink(key: string, target: Uint8Array, options: WriteOptions = {}): Promise<StoredObject> {
+    return await writeLink(this.#root, key, target, options);
   }
 
   async write(key: string, content: Content, options: WriteOptions = {}): Promise<StoredObject> {

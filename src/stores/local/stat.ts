@@ -38,7 +38,7 @@ export function objectOf(key: string, stats: BigIntStats, kind: ObjectKind = kin
     modificationTime: stats.mtimeNs,
     identity: identityOf(stats),
   };
-  if (kind === 'file') object.etag = etagOf(stats);
+  if (kind === 'file' || kind === 'link') object.etag = etagOf(stats);
   if (kind === 'special') object.problem = specialFile(key, whatIs(stats));
   return object;
 }

@@ -96,7 +96,7 @@ async function* temporaryFiles(
         folders.push(
           joinPath(folder, Buffer.from(name, 'utf8').equals(entry.name) ? name : Buffer.from(entry.name)),
         );
-      } else if (entry.isFile()) {
+      } else if (entry.isFile() || entry.isSymbolicLink()) {
         const name = entry.name.toString('latin1');
         if (isTemporaryName(name)) yield { folder, name };
       }

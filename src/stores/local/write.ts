@@ -151,9 +151,7 @@ export async function commit(
   const { ino } = fs.fstatSync(fd, { bigint: true });
   // Before the rename, because a network file system tells only now of bytes that it could not write.
   closeDraft(draft);
-  if (options.ifNoneMatch === undefined) fs.renameSync(folder.at(temporaryName), folder.at(name));
-  else putWhereNothingIs(folder, temporaryName, name, key);
-  if (options.durable === true) folder.sync();
+  putInPlace(folder, temporaryName, name, key, options);
   const stored = fs.lstatSync(folder.at(name), { bigint: true });
   if (stored.ino !== ino) {
     throw new CloudSyncError('CHANGED', `${JSON.stringify(key)} was replaced by another program`, {
@@ -163,8 +161,21 @@ export async function commit(
   return describedObjectOf(key, stored);
 }
 
+/** Gives what was made under a temporary name its own. */
+export function putInPlace(
+  folder: Folder,
+  temporaryName: DiskName,
+  name: DiskName,
+  key: string,
+  options: Pick<WriteOptions, 'ifNoneMatch' | 'durable'>,
+): void {
+  if (options.ifNoneMatch === undefined) fs.renameSync(folder.at(temporaryName), folder.at(name));
+  else putWhereNothingIs(folder, temporaryName, name, key);
+  if (options.durable === true) folder.sync();
+}
+
 /** What the name holds now; OBSTRUCTED where it is a folder. A symbolic link counts as itself: it will be replaced. */
-function lookAtTarget(folder: Folder, name: DiskName, key: string): BigIntStats | undefined {
+export function lookAtTarget(folder: Folder, name: DiskName, key: string): BigIntStats | undefined {
   const stats = fs.lstatSync(folder.at(name), { bigint: true, throwIfNoEntry: false });
   if (stats?.isDirectory()) {
     throw new CloudSyncError(
@@ -238,10 +249,24 @@ export function applyMetadata(target: number | DiskName, metadata: Record<string
   else fs.chmodSync(target, mode & MODE_FROM_METADATA);
 }
 
+/** The owner that metadata gives to a symbolic link itself, as far as rights allow. Links have no mode of their own. */
+export function applyLinkOwner(path: DiskName, metadata: Record<string, string> | undefined): void {
+  const uid = wholeNumber(metadata?.uid, 10);
+  const gid = wholeNumber(metadata?.gid, 10);
+  if (uid === undefined && gid === undefined) return;
+  tryOwner(() => fs.lchownSync(path, uid ?? -1, gid ?? -1));
+}
+
 function tryChown(target: number | DiskName, uid: number, gid: number): boolean {
-  try {
+  return tryOwner(() => {
     if (typeof target === 'number') fs.fchownSync(target, uid, gid);
     else fs.chownSync(target, uid, gid);
+  });
+}
+
+function tryOwner(change: () => void): boolean {
+  try {
+    change();
     return true;
   } catch (error) {
     // EINVAL: an id that this user namespace (a container) doesn't have. The others: file systems without owners.
