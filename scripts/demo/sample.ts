@@ -103,16 +103,31 @@ export async function summarise(root: string): Promise<Map<string, FileSummary>>
   return files;
 }
 
-/** What differs between two summaries, a sentence each. Times are compared to the microsecond, as far as Node sets them. */
-export function differences(a: Map<string, FileSummary>, b: Map<string, FileSummary>): string[] {
+/** How exactly a provider keeps what isn't content. */
+export interface Kept {
+  timeStepMs: number;
+  normalizesNames: boolean;
+}
+
+/** As far as Node sets times. */
+const EXACT: Kept = { timeStepMs: 0.001, normalizesNames: false };
+
+/** What differs between two summaries, a sentence each. */
+export function differences(
+  a: Map<string, FileSummary>,
+  b: Map<string, FileSummary>,
+  { timeStepMs, normalizesNames }: Kept = EXACT,
+): string[] {
   const found: string[] = [];
+  const nameOf = (path: string) => (normalizesNames ? path.normalize('NFC') : path);
+  const wanted = new Set([...a.keys()].map(nameOf));
   for (const [path, one] of a) {
-    const other = b.get(path);
+    const other = b.get(nameOf(path));
     if (other === undefined) found.push(`${path} is missing`);
     else if (other.size !== one.size) found.push(`${path} has ${other.size} bytes instead of ${one.size}`);
     else if (other.sha256 !== one.sha256) found.push(`${path} has other bytes`);
-    else if (Math.abs(other.time - one.time) > 0.001) found.push(`${path} has another time`);
+    else if (Math.abs(other.time - one.time) > timeStepMs) found.push(`${path} has another time`);
   }
-  for (const path of b.keys()) if (!a.has(path)) found.push(`${path} is one too many`);
+  for (const path of b.keys()) if (!wanted.has(path)) found.push(`${path} is one too many`);
   return found;
 }

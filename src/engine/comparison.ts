@@ -71,15 +71,19 @@ export async function look(run: RunContext, pair: Pair): Promise<Verdict> {
   // An object that was replaced since the last run, with size and time kept, is not believed on its time alone.
   const isReplaced = known !== undefined && known.remoteTag !== '' && !isKnownRemote;
   const md5OfRemote = remote.hashes?.md5 ?? remote.claimedHashes?.md5 ?? '';
+  // A file that was touched since both were equal may have had its time put back; one that had just been changed when it
+  // was looked at may have been changed once more.
+  const isTouched = known !== undefined && !isSameLocalFile(known, local);
+  const isDoubtful = isReplaced || isTouched || known?.settled === false;
   // Before a source is deleted its copy has to be proven by more than size and time, where the provider can prove it.
-  const isEnough = isSame && !run.settings.checksum && !isReplaced && !isMove;
+  const isEnough = isSame && !run.settings.checksum && !isDoubtful && !isMove;
   if (isEnough) return { kind: 'equal', local, remote, md5: md5OfRemote };
   const comparison = await compareContents(run, local, remote);
   if (comparison === 'equal') {
     const kind = isSame || run.settings.checksum ? 'equal' : 'time-differs';
     return { kind, local, remote, md5: md5OfRemote };
   }
-  if (comparison === 'unknown' && isSame && !isReplaced) return { kind: 'equal', local, remote, md5: '' };
+  if (comparison === 'unknown' && isSame && !isReplaced && !isTouched) return { kind: 'equal', local, remote, md5: '' };
   return { kind: 'different' };
 }
 

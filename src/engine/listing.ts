@@ -156,7 +156,7 @@ export function listBothSides(run: RunContext, sort: boolean) {
     },
     signal: run.signal,
   });
-  return { local: localSide, remote: remoteSide, isFolded };
+  return { local: localSide, remote: remoteSide };
 }
 
 /** Folders that no file of the run can lie in are not walked. `folder` ends in a slash. */

@@ -63,7 +63,7 @@ async function transferDifferences(run: RunContext, deletions: Deletions): Promi
 async function marchOnce(run: RunContext, deletions: Deletions, sort: boolean): Promise<Meetings> {
   const meetings = new Meetings(run, deletions);
   const sides = listBothSides(run, sort);
-  const known = sides.isFolded || sort ? nothing() : (run.index?.pages() ?? nothing());
+  const known = run.index?.pages() ?? nothing();
   try {
     for await (const page of march(sides.local, sides.remote, known)) {
       throwIfAborted(run.signal);
