@@ -18,10 +18,10 @@ import {
  *
  * | POST /cloud-sync/ | body | answer |
  * | --- | --- | --- |
- * | `credential/verify` | `credential` | `{ account?, bucketCount?, notes }` |
+ * | `credential/verify` | `credential` | `{ account?, bucketCount?, abilities?, confinedTo?, notes }` |
  * | `buckets` | `credential` | `{ buckets: [{name}], complete }` |
  * | `buckets/create` | `credential`, `bucket`, `region?` | `{}` |
- * | `buckets/check` | `credential`, `bucket` | `{}` |
+ * | `buckets/check` | `credential`, `bucket`, `folder?` | `{ abilities, uses, notes, leftovers }` of verify-bucket.ts |
  * | `folder` | `credential`, `bucket`, `folder`, `after?` | `{ entries: [{name, kind, size}], next? }` |
  * | `local-folder` | `path`, `after?` | the same, and the `path` that was listed |
  */
@@ -43,6 +43,7 @@ export function addCredentialRoutes(RED: NodeAPI): void {
     kind: 'checkBucket',
     credential: credential(input),
     bucket: textOf(input.body, 'bucket'),
+    folder: textOf(input.body, 'folder') || undefined,
   }));
   asks('folder', (input) => ({
     kind: 'listFolder',

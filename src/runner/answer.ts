@@ -2,9 +2,11 @@
 
 import { readdirSync, statSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
+import { RESERVED_PREFIX } from '../engine/location.js';
 import { asCloudSyncError, CloudSyncError } from '../errors.js';
 import { providerById } from '../stores/registry.js';
 import type { Account, Bucket } from '../stores/store.js';
+import { verifyBucket } from '../stores/verify-bucket.js';
 import type { AnswerValues, FolderEntry, Question } from './ask.js';
 import { readLog } from './run-log.js';
 import { scrubber, secretsOf } from './scrub.js';
@@ -32,12 +34,13 @@ export async function answer(question: Question, signal: AbortSignal): Promise<u
     case 'checkBucket':
       return await withAccount(question.credential, async (account) => {
         const store = account.openStore(question.bucket);
+        const folder = (question.folder ?? '').replace(/^\/+|\/+$/g, '');
         try {
-          await store.check(signal);
+          const options = { reservedPrefix: RESERVED_PREFIX, folder, signal };
+          return (await verifyBucket(store, options)) satisfies AnswerValues['checkBucket'];
         } finally {
           await store.close();
         }
-        return {} satisfies AnswerValues['checkBucket'];
       });
     case 'listFolder':
       return await withAccount(question.credential, (account) => listFolder(account, question, signal));

@@ -5,6 +5,7 @@
 
 import { abortedError, CloudSyncError, type ErrorRecord } from '../errors.js';
 import type { Bucket, CredentialCheck } from '../stores/store.js';
+import type { BucketReport } from '../stores/verify-bucket.js';
 import { describeEnd, lastLines, type ProcessEnd, SupervisedProcess } from './process.js';
 import type { LogPage, LogQuery } from './run-log.js';
 import { scrubber, secretsOf } from './scrub.js';
@@ -15,7 +16,14 @@ export type Question =
   | { kind: 'check'; credential: TaskCredential }
   | { kind: 'listBuckets'; credential: TaskCredential }
   | { kind: 'createBucket'; credential: TaskCredential; bucket: string; region?: string }
-  | { kind: 'checkBucket'; credential: TaskCredential; bucket: string }
+  | {
+      /** Tries everything a task needs, with a probe of our own. */
+      kind: 'checkBucket';
+      credential: TaskCredential;
+      bucket: string;
+      /** Of the task: where the key may not write above it, the probe goes there. */
+      folder?: string;
+    }
   | {
       kind: 'listFolder';
       credential: TaskCredential;
@@ -58,7 +66,7 @@ export interface AnswerValues {
   /** `complete` false: there are more than 10,000. */
   listBuckets: { buckets: Bucket[]; complete: boolean };
   createBucket: Record<string, never>;
-  checkBucket: Record<string, never>;
+  checkBucket: BucketReport;
   listFolder: FolderPage;
   listLocalFolder: FolderPage;
   log: LogPage;

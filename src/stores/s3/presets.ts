@@ -54,7 +54,7 @@ export const S3_PRESETS: readonly S3Preset[] = [
     endpointExample: 'https://rgw.example.org',
     sources: [
       'https://docs.ceph.com/en/latest/radosgw/s3/ (versions, multipart uploads)',
-      'Ceph 16 to 18, looked at: conditions of PUT obeyed, those of copies and completed uploads ignored',
+      'Ceph 16.2, looked at: conditions of PUT are obeyed, those of copies and completed uploads ignored',
     ],
   },
   {
