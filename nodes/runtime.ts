@@ -18,7 +18,8 @@ import {
   type RED,
 } from './requests.js';
 import { RunNode } from './run-node.js';
-import { nextRun } from './schedule.js';
+import { nextRun, startSchedule } from './schedule.js';
+import { isStale, watchStaleness } from './stale-watch.js';
 import { isNodeRedStopping, watchForStop } from './stopping.js';
 
 export { asCloudSyncError, CloudSyncError } from '../src/errors.js';
@@ -27,7 +28,6 @@ export { confinePath } from './local-paths.js';
 export { localFolder } from './properties.js';
 export { packageSettings } from './requests.js';
 export { addRoute, type RouteInput, textOf } from './routes.js';
-export { nextRun, startSchedule } from './schedule.js';
 export { readTypedCredential } from './typed-credential.js';
 
 /** What nodes and routes use of the runner. */
@@ -77,6 +77,8 @@ export interface DeployedNode {
   enabled: boolean;
   /** ms since the epoch; null: no schedule, or off. */
   nextRun: number | null;
+  /** No success for longer than `staleAfter`. */
+  stale: boolean;
   state: NodeRunState;
 }
 
@@ -90,6 +92,7 @@ function describe({ node, context }: RunNode, state: NodeRunState): DeployedNode
     schedule: String(saved.schedule ?? ''),
     enabled: saved.enabled !== false,
     nextRun: nextRun(saved),
+    stale: isStale(node, state),
     state,
   };
 }
@@ -184,7 +187,6 @@ export function registerRunNode(
   type: string,
   operation: Operation,
   secrets: Record<string, { type: 'text' | 'password' }> = {},
-  onReady?: (node: ConfiguredNode) => void,
 ): void {
   watchDeploys(RED);
   function RunNodeType(this: ConfiguredNode, definition: NodeDef): void {
@@ -203,7 +205,10 @@ export function registerRunNode(
       departures.add(this.id);
       untilRunsMayGoOn().then(done, done);
     });
-    onReady?.(this);
+    if (operation === 'sync') {
+      startSchedule(this);
+      watchStaleness(this, () => sharedRunner(RED).load(this.id));
+    }
   }
   RED.nodes.registerType(type, RunNodeType, { credentials: secrets });
 }

@@ -1,11 +1,8 @@
 import type { NodeAPI } from 'node-red';
-import { registerRunNode, startSchedule } from '../runtime.js';
+import { registerRunNode } from '../runtime.js';
 
 export = (RED: NodeAPI): void =>
-  registerRunNode(
-    RED,
-    'cloud-sync',
-    'sync',
-    { encryptionPassword: { type: 'password' }, encryptionSalt: { type: 'password' } },
-    startSchedule,
-  );
+  registerRunNode(RED, 'cloud-sync', 'sync', {
+    encryptionPassword: { type: 'password' },
+    encryptionSalt: { type: 'password' },
+  });

@@ -16,6 +16,7 @@ export interface DeployedNode {
   schedule: string;
   enabled: boolean;
   nextRun: number | null;
+  stale: boolean;
   state: NodeRunState;
 }
 
@@ -110,6 +111,9 @@ class Card {
     } else {
       lines.append(stateLine(state.status, state.report));
     }
+    if (this.node.stale) {
+      lines.append(line('sidebar.stale').addClass('cloud-sync-warning').prepend(icon('warning'), ' '));
+    }
     if (nextRun !== null) {
       const when = new Date(nextRun).toLocaleString(undefined, {
         weekday: 'short',
@@ -172,6 +176,10 @@ class Card {
     this.details.empty().toggle(opens);
     this.history = opens ? runHistory(this.details, this.node.id) : undefined;
   }
+}
+
+function line(key: string): JQuery {
+  return element('div', 'cloud-sync-line', t(key));
 }
 
 const STATUS_ICONS: Readonly<Record<string, string>> = {

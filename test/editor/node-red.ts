@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 const load = createRequire(join(process.cwd(), 'package.json'));
 const PACKAGE = '@cloud-sync/node-red-cloud-sync';
@@ -17,6 +18,8 @@ export interface NodeRedOptions {
   flows?: object[];
   /** Merged into settings.js; has to be plain data. */
   settings?: Record<string, unknown>;
+  /** `red.js` of another Node-RED than the one this package is developed with. */
+  redFile?: string;
   /** Folder of an installed package; default: this checkout, linked. */
   packageFolder?: string;
 }
@@ -77,11 +80,7 @@ async function untilStarted(child: ChildProcess, output: () => string): Promise<
     if (child.exitCode !== null || performance.now() > end) {
       throw new Error(`Node-RED did not start:\n${output()}`);
     }
-    await Promise.race([
-      once(child.stdout!, 'data'),
-      once(child, 'exit'),
-      new Promise((resolve) => setTimeout(resolve, 1000).unref()),
-    ]);
+    await delay(50);
   }
 }
 
@@ -91,7 +90,7 @@ export async function startNodeRed(options: NodeRedOptions = {}): Promise<Runnin
   const child = spawn(
     process.execPath,
     [
-      load.resolve('node-red/red.js'),
+      options.redFile ?? load.resolve('node-red/red.js'),
       ...['--userDir', userDir, '--settings', join(userDir, 'settings.js'), '--port', String(port)],
       ...['-D', 'uiHost=127.0.0.1'],
     ],

@@ -305,6 +305,23 @@ describe('nodes', () => {
     assert.match(JSON.stringify((await failure.next()).payload.errors), /No task is chosen/);
   });
 
+  it('says once when a task has had no success for too long', async () => {
+    const succeededAt = new Date(Date.now() - 3 * 3_600_000).toISOString();
+    runner.lastState = { status: 'failed', succeededAt };
+    await deploy({ ...TASK, id: 'stale', staleAfter: '2' });
+    const failure = new Inbox('failure');
+    const { payload } = await failure.next();
+    assert.deepEqual(payload, {
+      status: 'stale',
+      taskId: 'stale',
+      task: 'Photos',
+      staleAfter: 2,
+      succeededAt,
+    });
+    assert.match(statuses.at(-1)?.text ?? '', /no success for 2 h/);
+    assert.deepEqual(runner.runs, []);
+  });
+
   describe('through a deploy', () => {
     const flow = (...nodes: FlowNode[]) =>
       [CREDENTIAL, ...HELPERS, completeNode(nodes.map(({ id }) => id)), ...nodes] as never;
