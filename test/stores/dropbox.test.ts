@@ -134,6 +134,20 @@ describe('Dropbox', function () {
       });
     }
 
+    it('pasted without its app is of use until it runs out', async () => {
+      await newStore();
+      const token = { access_token: server.accessToken, refresh_token: server.refreshToken, expiry: '' };
+      const account = openAccount({ secrets: { refreshToken: JSON.stringify(token) } });
+      await account.check();
+      server.authorization.expireAccessTokens();
+      const error = await failsWith(
+        () => account.check(),
+        'CREDENTIAL_EXPIRED',
+        "The access token has run out, and without the app key it can't be renewed",
+      );
+      assert.equal(error.field, 'appKey');
+    });
+
     it('of an app with a secret needs it', async () => {
       await newStore();
       const refreshToken = server.authorization.newRefreshToken(false);

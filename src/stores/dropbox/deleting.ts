@@ -5,7 +5,7 @@
  */
 
 import { CloudSyncError, hasCode } from '../../errors.js';
-import { pause, unlessAborted } from '../http.js';
+import { pause } from '../http.js';
 import type { DeleteOutcome, DeleteRequest, StoredObject } from '../store.js';
 import type { CommitLane } from './commits.js';
 import { errorOfEntry, tagsOf } from './errors.js';
@@ -154,7 +154,7 @@ export class Deleter {
     });
     const id = status['.tag'] === 'async_job_id' ? status.async_job_id : undefined;
     for (let wait = FIRST_POLL_MS; status['.tag'] === 'async_job_id' || status['.tag'] === 'in_progress'; ) {
-      await unlessAborted(pause(wait, signal), signal);
+      await pause(wait, signal);
       wait = Math.min(LONGEST_POLL_MS, wait * 2);
       status = await this.#check(id, signal);
     }

@@ -197,6 +197,7 @@ export class DropboxTransport {
           renewed = true;
           continue;
         }
+        if (!this.#tokens.canRenew && this.credential.refreshToken !== undefined) throw withoutAppKey(error);
       }
       if (status === 422 && !reset && rootHeader !== undefined && this.root.reset(error)) {
         reset = true;
@@ -253,6 +254,16 @@ export class DropboxTransport {
     const date = Date.parse(dateHeader ?? '');
     if (!Number.isNaN(date)) this.#clockOffsetMs = date - Date.now();
   }
+}
+
+/** A token was pasted without the app it is of. */
+function withoutAppKey(cause: CloudSyncError): CloudSyncError {
+  const message = "The access token has run out, and without the app key it can't be renewed";
+  return new CloudSyncError('CREDENTIAL_EXPIRED', message, {
+    field: 'appKey',
+    cause,
+    advice: 'Give key and secret of the app that the token was made for, or sign in to Dropbox again.',
+  });
 }
 
 function optional<T extends object>(options: T): Partial<T> {
