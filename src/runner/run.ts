@@ -113,6 +113,9 @@ export class Run {
     if (this.waitingFor === why) return;
     this.waitingFor = why;
     this.#tell((listener) => listener.onQueued?.(why));
+    // Flows hear of it too: its phase is `waiting`.
+    const { progress } = this;
+    this.#tell((listener) => listener.onProgress?.(progress));
     this.#surroundings.onChange();
   }
 

@@ -58,7 +58,9 @@ describe('Runs of the packed package', function () {
       const from = Date.now();
       const mark = await station.press(first);
       const isTransferring = () =>
-        station.progressOf(first).some(({ time, phase }) => time > from && phase === 'transferring');
+        station
+          .progressOf(first)
+          .some(({ time, phase, files }) => time > from && phase !== 'waiting' && files.total > 0);
       await until(isTransferring, `${first} transfers`);
       const other = await station.press(second);
       const waits = await until(
