@@ -288,7 +288,8 @@ function uploadRoute(
   const route = { bucket, ...(url.searchParams.has('name') ? { key: url.searchParams.get('name')! } : {}) };
   if (url.searchParams.has('upload_id')) {
     if (method === 'DELETE') return { ...route, kind: 'session.cancel' };
-    if (method !== 'PUT') return { ...route, kind: 'unknown' };
+    // Google's library for Go sends chunks with POST.
+    if (method !== 'PUT' && method !== 'POST') return { ...route, kind: 'unknown' };
     return { ...route, kind: isStatusQuestion(contentRange) ? 'session.status' : 'session.put' };
   }
   if (method !== 'POST') return { ...route, kind: 'unknown' };

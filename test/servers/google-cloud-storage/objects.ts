@@ -229,6 +229,8 @@ function splitRelated(call: Call): { description: string; contentType: string | 
 }
 
 function splitPart(bytes: Buffer): { type: string | undefined; bytes: Buffer } {
+  // A part may have no headers at all (RFC 2046, 5.1).
+  if (bytes.subarray(0, 2).toString() === '\r\n') return { type: undefined, bytes: bytes.subarray(2) };
   const blank = bytes.indexOf('\r\n\r\n');
   if (blank < 0) throw invalid('Malformed multipart body.');
   const type = /^content-type:\s*(.+?)\s*$/im.exec(bytes.subarray(0, blank).toString())?.[1];

@@ -67,7 +67,7 @@ export class Sessions {
   put(state: ServerState, call: Call, isWhole: boolean): Answer {
     const session = this.#find(call);
     if (session.finished !== undefined) return jsonAnswer(call, session.finished);
-    const range = readContentRange(call.headers['content-range'], call.body.length);
+    const range = readContentRange(call.headers['content-range'], call.body.length, isWhole);
     if (
       range.total !== undefined &&
       session.announcedSize !== undefined &&
@@ -76,7 +76,7 @@ export class Sessions {
       throw invalid(`The upload was announced with ${session.announcedSize} bytes, not ${range.total}.`);
     }
     if (range.first !== undefined) this.#keep(session, call, range.first, range.total, isWhole);
-    if (range.total === undefined || session.kept < range.total) return incomplete(session);
+    if (range.total === undefined || session.kept < range.total) return incomplete(session, call);
     return this.#finish(state, session, call);
   }
 
@@ -133,16 +133,25 @@ export class Sessions {
   }
 }
 
-function incomplete(session: Session): Answer {
+function incomplete(session: Session, call: Call): Answer {
   const headers: Answer['headers'] = { 'x-guploader-uploadid': session.id };
   // "If Cloud Storage has not yet persisted any bytes, there is no Range header."
   if (session.kept > 0) headers.range = `bytes=0-${session.kept - 1}`;
+  // What Google's library for Go asks for, because 308 has come to mean a redirect.
+  if (call.headers['x-guploader-no-308'] === 'yes') {
+    headers['x-http-status-code-override'] = '308';
+    return { status: 200, headers, body: Buffer.alloc(0) };
+  }
   return { status: 308, headers, body: Buffer.alloc(0) };
 }
 
 /** `bytes 0-9/*`, `bytes 0-9/10`, `bytes STAR/10`, `bytes STAR/STAR`, `bytes 0-STAR/10`, or none: all at once. */
-function readContentRange(header: string | undefined, length: number): { first?: number; total?: number } {
-  if (header === undefined) return { first: 0, total: length };
+function readContentRange(
+  header: string | undefined,
+  length: number,
+  isWhole: boolean,
+): { first?: number; total?: number } {
+  if (header === undefined) return isWhole ? { first: 0, total: length } : { first: 0 };
   const match = /^bytes (\*|(\d+)-(\d+|\*))\/(\d+|\*)$/.exec(header);
   if (match === null) throw invalid(`Failed to parse Content-Range header: ${header}`);
   const total = match[4] === '*' ? undefined : Number(match[4]);
@@ -151,6 +160,8 @@ function readContentRange(header: string | undefined, length: number): { first?:
     return total === undefined ? {} : { total };
   }
   const first = Number(match[2]);
+  // "0-*": all that is left, however much it turns out to be.
+  if (match[3] === '*' && total === undefined && isWhole) return { first, total: first + length };
   return total === undefined ? { first } : { first, total };
 }
 
