@@ -53,7 +53,7 @@ const leaveDynamicImports = {
   },
 };
 
-const entries = { 'runner/child': 'src/runner/child.ts', 'nodes/runtime': 'nodes/runtime.ts' };
+const entries = { 'nodes/runtime': 'nodes/runtime.ts' };
 for (const name of nodeFolders) entries[`nodes/${name}/${name}`] = `nodes/${name}/${name}.ts`;
 
 const common = { config: false, splitting: false, sourcemap: true, silent: true, dts: false, clean: false };
@@ -62,18 +62,24 @@ const common = { config: false, splitting: false, sourcemap: true, silent: true,
 const next = (folder) => `${folder}-next`;
 const FOLDERS = ['dist', 'resources'];
 
+const onServer = {
+  ...common,
+  outDir: next('dist'),
+  format: ['cjs'],
+  platform: 'node',
+  target: 'node22',
+  external: ['sodium-native'],
+};
+
 for (const folder of FOLDERS) rmSync(next(folder), { recursive: true, force: true });
 await Promise.all([
   build({
-    ...common,
+    ...onServer,
     entry: entries,
-    outDir: next('dist'),
-    format: ['cjs'],
-    platform: 'node',
-    target: 'node22',
-    external: ['sodium-native'],
-    esbuildPlugins: [sharedRuntime],
+    // Stores are opened in the child process only: Node-RED's own process doesn't carry them.
+    esbuildPlugins: [sharedRuntime, leaveDynamicImports],
   }),
+  build({ ...onServer, entry: { 'runner/child': 'src/runner/child.ts' } }),
   build({
     ...common,
     entry: { editor: 'nodes/editor/editor.ts' },
