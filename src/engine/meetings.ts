@@ -450,6 +450,7 @@ export class Meetings {
     if (run.settings.dryRun) {
       run.counts.transferred.files++;
       run.counts.transferred.bytes += job.source.size;
+      if (!run.isPush && job.present !== undefined) this.previewOwner(job.present);
       run.log('would transfer', job.path, { bytes: job.source.size });
       return;
     }
@@ -476,6 +477,13 @@ export class Meetings {
       }
       throw error;
     }
+  }
+
+  /** A file of somebody else that is replaced keeps its owner only if root replaces it. */
+  private previewOwner({ key, identity }: StoredObject): void {
+    const user = process.geteuid?.() ?? 0;
+    if (identity === undefined || user === 0 || identity.uid === user) return;
+    this.run.owners?.note({ key, uid: identity.uid, gid: identity.gid });
   }
 
   /** A file that another program writes is left for the next run, unless it has been so for many. */

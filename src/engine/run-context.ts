@@ -9,6 +9,7 @@ import type { ChangingFiles } from './changing-files.js';
 import type { Filter } from './filter.js';
 import type { Lease } from './lease.js';
 import type { Location } from './location.js';
+import type { OwnersNotKept } from './owners.js';
 import { Problems } from './problems.js';
 import type { Amount, Direction, EngineCounts, LogEntry, Phase, TransferMode } from './report.js';
 import type { StateIndex } from './state-index.js';
@@ -89,6 +90,8 @@ export class RunContext {
   /** Files in use by other programs, over several runs. */
   changing?: ChangingFiles;
   private isTransferring = false;
+  /** Files whose owner can't be kept. */
+  owners?: OwnersNotKept;
   private readonly stop = new AbortController();
 
   constructor(

@@ -11,6 +11,7 @@ import { compileFilter, type Filter } from '../engine/filter.js';
 import { type ForeignLease, Lease } from '../engine/lease.js';
 import { keyOfPath, type Location, prefixOfFolder, RESERVED_PREFIX } from '../engine/location.js';
 import { checkPlace, rememberPlace } from '../engine/mount-guard.js';
+import { OwnersNotKept } from '../engine/owners.js';
 import type { Amount, EngineCounts, LogEntry, Phase, VerifyFindings } from '../engine/report.js';
 import { RunContext, type TransferSettings } from '../engine/run-context.js';
 import { StateIndex } from '../engine/state-index.js';
@@ -196,6 +197,12 @@ class Running {
     const writes = request.operation !== 'verify' && !settings.dryRun;
     const journal = writes ? new UploadJournal(join(state, 'uploads.jsonl')) : undefined;
     const context = new RunContext(local, remote, settings, host, index, journal);
+    context.owners = new OwnersNotKept(effective.path, ({ key }, owner) =>
+      context.log('owner', key, {
+        level: 'warning',
+        message: `belongs to ${owner}, which takes root to set`,
+      }),
+    );
     if (request.operation === 'sync') {
       context.changing = new ChangingFiles(join(state, 'changing.json'));
       if (task.backupFolder !== '') {
@@ -205,11 +212,21 @@ class Running {
     return context;
   }
 
+  private warnings(): ErrorRecord[] {
+    if (this.context === undefined) return [];
+    const { owners, problems, settings } = this.context;
+    const notKept = owners?.warning(settings.dryRun);
+    if (notKept !== undefined) problems.warning(notKept);
+    this.context.owners = undefined;
+    return problems.warnings;
+  }
+
   private openLocal(path: string): Store {
     const { followSymlinks, keepSymlinks } = this.request.task;
     const store = openLocalStore(path, {
       followSymlinks,
       onProblem: (problem) => this.context?.problems.warning(problem),
+      onOwnerNotKept: (file) => this.context?.owners?.note(file),
     });
     return keepSymlinks ? linksAsFiles(store, [path, store.identity.slice('file://'.length)]) : store;
   }
@@ -296,7 +313,7 @@ class Running {
       status: isAborted ? 'aborted' : problems.any || !allMatch(verify) ? 'failed' : 'success',
       errors: problems.errors.map((record) => this.named(record)),
       errorCount: problems.errorCount,
-      warnings: problems.warnings,
+      warnings: this.warnings(),
       requests: this.requests,
       verify,
     };
@@ -314,7 +331,7 @@ class Running {
       status: isAborted ? 'aborted' : this.isSkipped ? 'skipped' : 'failed',
       errors: isAborted ? [] : [this.named(error.toRecord())],
       errorCount: isAborted ? 0 : 1,
-      warnings: this.context?.problems.warnings ?? [],
+      warnings: this.warnings(),
       requests: this.requests,
     };
   }

@@ -49,6 +49,8 @@ export interface LocalStoreOptions {
    * a warning and no failure.
    */
   onProblem?: (problem: CloudSyncError) => void;
+  /** Told of each file that rights didn't allow to give to its owner. */
+  onOwnerNotKept?: (file: { key: string; uid?: number; gid?: number }) => void;
 }
 
 const FEATURES: StoreFeatures = {
@@ -100,7 +102,7 @@ class LocalStore implements StoreWithLinks {
     this.#root = root;
     this.identity = `file://${root.path}`;
     this.#follow = options.followSymlinks ?? false;
-    this.#copier = new AttributeCopier(options.onProblem ?? (() => {}));
+    this.#copier = new AttributeCopier(options.onProblem ?? (() => {}), options.onOwnerNotKept);
   }
 
   async check(signal?: AbortSignal): Promise<void> {
@@ -146,7 +148,7 @@ class LocalStore implements StoreWithLinks {
   }
 
   async writeLink(key: string, target: Uint8Array, options: WriteOptions = {}): Promise<StoredObject> {
-    return await writeLink(this.#root, key, target, options);
+    return await writeLink(this.#root, key, target, options, this.#copier);
   }
 
   async write(key: string, content: Content, options: WriteOptions = {}): Promise<StoredObject> {

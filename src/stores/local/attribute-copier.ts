@@ -17,8 +17,14 @@ export class AttributeCopier {
   #way: 'helper' | 'cp' | 'none';
   readonly #onProblem: (problem: CloudSyncError) => void;
 
-  /** `onProblem` is told once if there is no way, and of each file that some attribute can't be kept of. */
-  constructor(onProblem: (problem: CloudSyncError) => void) {
+  /**
+   * `onProblem` is told once if there is no way, and of each file that some attribute can't be kept of; `onOwnerNotKept`
+   * is for who gives files their owners.
+   */
+  constructor(
+    onProblem: (problem: CloudSyncError) => void,
+    readonly onOwnerNotKept: (file: { key: string; uid?: number; gid?: number }) => void = () => {},
+  ) {
     this.#onProblem = onProblem;
     this.#way = process.platform === 'linux' ? 'helper' : 'none';
   }

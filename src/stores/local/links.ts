@@ -3,6 +3,7 @@
 import fs, { type BigIntStats } from 'node:fs';
 import { CloudSyncError, throwIfAborted } from '../../errors.js';
 import type { Store, StoredObject, WriteOptions } from '../store.js';
+import type { AttributeCopier } from './attribute-copier.js';
 import type { Folder, Root } from './folders.js';
 import { describedObjectOf, etagOf } from './stat.js';
 import { fromSystemError } from './system-errors.js';
@@ -10,6 +11,7 @@ import { newWriteName } from './temporary-names.js';
 import {
   applyLinkOwner,
   lookAtTarget,
+  ownerIn,
   putInPlace,
   removeIfThere,
   requireConditions,
@@ -71,6 +73,7 @@ export async function writeLink(
   key: string,
   target: Uint8Array,
   options: WriteOptions,
+  copier: AttributeCopier,
 ): Promise<StoredObject> {
   throwIfAborted(options.signal);
   const { folder, name } = root.openParent(key, true);
@@ -78,7 +81,9 @@ export async function writeLink(
   try {
     const temporary = folder.at(temporaryName);
     fs.symlinkSync(Buffer.from(target), temporary);
-    applyLinkOwner(temporary, options.metadata);
+    if (!applyLinkOwner(temporary, options.metadata)) {
+      copier.onOwnerNotKept({ key, ...ownerIn(options.metadata) });
+    }
     if (options.modificationTime !== undefined) {
       fs.lutimesSync(temporary, Date.now() / 1000, utimesSeconds(options.modificationTime));
     }

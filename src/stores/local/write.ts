@@ -139,7 +139,9 @@ export async function commit(
   if (replaced?.isFile()) {
     await takeOver(draft, replaced, copier);
   } else {
-    applyMetadata(fd, attributes.metadata);
+    if (!applyMetadata(fd, attributes.metadata)) {
+      copier.onOwnerNotKept({ key, ...ownerIn(attributes.metadata) });
+    }
     if (wholeNumber(attributes.metadata?.mode, 8) === undefined) fs.fchmodSync(fd, 0o666 & ~process.umask());
   }
   if (attributes.modificationTime !== undefined) setTime(fd, attributes.modificationTime);
@@ -226,7 +228,10 @@ async function takeOver(draft: Draft, replaced: BigIntStats, copier: AttributeCo
   if (own.uid !== replaced.uid || own.gid !== replaced.gid) {
     const gid = Number(replaced.gid);
     // Who may not give a file away may still choose among their own groups.
-    if (!tryChown(fd, Number(replaced.uid), gid)) tryChown(fd, -1, gid);
+    if (!tryChown(fd, Number(replaced.uid), gid)) {
+      tryChown(fd, -1, gid);
+      copier.onOwnerNotKept({ key: draft.key, uid: Number(replaced.uid), gid });
+    }
   }
   fs.fchmodSync(fd, Number(replaced.mode) & 0o7777);
   const target = descriptorFromOutside(fd);
@@ -236,25 +241,37 @@ async function takeOver(draft: Draft, replaced: BigIntStats, copier: AttributeCo
 /**
  * Owner and mode that metadata gives, in rclone's names (`mode`: octal, `uid`, `gid`: decimal), as far as rights allow.
  * `target` is a descriptor or the path of a folder that is held open.
+ *
+ * @returns false where rights didn't allow to give it to its owner
  */
-export function applyMetadata(target: number | DiskName, metadata: Record<string, string> | undefined): void {
-  const uid = wholeNumber(metadata?.uid, 10);
-  const gid = wholeNumber(metadata?.gid, 10);
-  if (uid !== undefined || gid !== undefined) {
-    if (!tryChown(target, uid ?? -1, gid ?? -1) && gid !== undefined) tryChown(target, -1, gid);
-  }
+export function applyMetadata(
+  target: number | DiskName,
+  metadata: Record<string, string> | undefined,
+): boolean {
+  const { uid, gid } = ownerIn(metadata);
+  const isOwned = (uid === undefined && gid === undefined) || tryChown(target, uid ?? -1, gid ?? -1);
+  if (!isOwned && gid !== undefined) tryChown(target, -1, gid);
   const mode = wholeNumber(metadata?.mode, 8);
-  if (mode === undefined) return;
+  if (mode === undefined) return isOwned;
   if (typeof target === 'number') fs.fchmodSync(target, mode & MODE_FROM_METADATA);
   else fs.chmodSync(target, mode & MODE_FROM_METADATA);
+  return isOwned;
 }
 
-/** The owner that metadata gives to a symbolic link itself, as far as rights allow. Links have no mode of their own. */
-export function applyLinkOwner(path: DiskName, metadata: Record<string, string> | undefined): void {
-  const uid = wholeNumber(metadata?.uid, 10);
-  const gid = wholeNumber(metadata?.gid, 10);
-  if (uid === undefined && gid === undefined) return;
-  tryOwner(() => fs.lchownSync(path, uid ?? -1, gid ?? -1));
+/** Owner and group that metadata gives. */
+export function ownerIn(metadata: Record<string, string> | undefined): { uid?: number; gid?: number } {
+  return { uid: wholeNumber(metadata?.uid, 10), gid: wholeNumber(metadata?.gid, 10) };
+}
+
+/**
+ * The owner that metadata gives to a symbolic link itself. Links have no mode of their own.
+ *
+ * @returns false where rights didn't allow it
+ */
+export function applyLinkOwner(path: DiskName, metadata: Record<string, string> | undefined): boolean {
+  const { uid, gid } = ownerIn(metadata);
+  if (uid === undefined && gid === undefined) return true;
+  return tryOwner(() => fs.lchownSync(path, uid ?? -1, gid ?? -1));
 }
 
 function tryChown(target: number | DiskName, uid: number, gid: number): boolean {
