@@ -77,7 +77,9 @@ describe('The child process, against a server', () => {
       'new-bucket',
       'photos',
     ]);
-    assert.ok((await runner.ask({ kind: 'checkBucket', credential, bucket: 'photos' })).ok);
+    const checked = await runner.ask({ kind: 'checkBucket', credential, bucket: 'photos', folder: '/nas/' });
+    assert.ok(checked.ok && checked.value.uses.pushSync && checked.value.uses.restore);
+    assert.deepEqual(checked.value.leftovers, []);
     const missing = await runner.ask({ kind: 'checkBucket', credential, bucket: 'no-such-bucket' });
     assert.equal(!missing.ok && missing.error.code, 'BUCKET_NOT_FOUND');
   });

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { createServer, request, type Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
+import { inspect } from 'node:util';
+import type { CloudSyncError } from '../../src/errors.js';
+import { openB2Account } from '../../src/stores/b2.js';
 import { proxyFor } from '../../src/stores/http/proxy.js';
 import { parseRetryAfter } from '../../src/stores/http.js';
 import { contentOf, pseudoRandomBytes, readAll, rejectsWith } from '../conformance/support.js';
+import { startB2Server } from '../servers/b2/server.js';
 import { type S3Server, startS3Server } from '../servers/s3/server.js';
 import { TEST_AUTHORITY, TEST_CERTIFICATE, TEST_KEY } from '../servers/test-certificate.js';
 import { BUCKET, closeAll, openAt } from './s3-support.js';
@@ -32,11 +36,28 @@ describe('HTTP', () => {
       ['https://s3.example', { HTTPS_PROXY: 'http://p', NO_PROXY: 's3.example:443' }, undefined],
       ['http://127.0.0.1:9000', { HTTP_PROXY: 'http://p', no_proxy: 'localhost,127.0.0.1' }, undefined],
       ['http://s3.example', { HTTP_PROXY: 'http://p', NO_PROXY: '*' }, undefined],
+      ['http://192.168.7.8:9000', { HTTP_PROXY: 'http://p', NO_PROXY: '192.168.0.0/16' }, undefined],
+      ['http://192.169.7.8:9000', { HTTP_PROXY: 'http://p', NO_PROXY: '192.168.0.0/16' }, 'http://p/'],
+      ['http://s3.example', { HTTP_PROXY: 'http://p', NO_PROXY: '0.0.0.0/0,::/0' }, 'http://p/'],
+      ['http://192.168.7.8', { HTTP_PROXY: 'http://p', NO_PROXY: '192.168.0.0/99,x/y' }, 'http://p/'],
+      ['http://[::1]:9000', { HTTP_PROXY: 'http://p', NO_PROXY: '::1' }, undefined],
+      ['http://[::1]:9000', { HTTP_PROXY: 'http://p', NO_PROXY: '[::1]' }, undefined],
+      ['http://[::1]:9000', { HTTP_PROXY: 'http://p', NO_PROXY: '[::1]:9001' }, 'http://p/'],
+      ['http://[fd00::7]:9000', { HTTP_PROXY: 'http://p', NO_PROXY: 'fd00::/8' }, undefined],
     ];
     for (const [origin, environment, proxy] of cases) {
       it(`for ${origin} from ${JSON.stringify(environment)}`, () => {
         assert.equal(proxyFor(new URL(origin), environment)?.href, proxy);
       });
+    }
+  });
+
+  it('says that a proxy is no address, without repeating it', () => {
+    for (const HTTP_PROXY of ['http://user:secret@:x', 'socks5://user:secret@proxy:1080']) {
+      assert.throws(
+        () => proxyFor(new URL('http://s3.example'), { HTTP_PROXY }),
+        (error: CloudSyncError) => error.code === 'INVALID_INPUT' && !inspect(error).includes('secret'),
+      );
     }
   });
 
@@ -128,8 +149,66 @@ describe('HTTP', () => {
         const { store } = openAt(server, { tuning: { retryPolicy: { attempts: 2 } } });
         const error = await rejectsWith(() => store.check(), 'ENDPOINT_UNREACHABLE');
         assert.match(error.message, /proxy wants a user name/);
+        assert.equal(proxy.hosts.length, 1, 'asking again does not help');
       } finally {
         await closeAll();
+        await server.stop();
+      }
+    });
+
+    it('says so for tunnels too, and that a proxy refuses a host', async () => {
+      process.env.HTTPS_PROXY = `http://127.0.0.1:${proxy.port}`;
+      const server = await startS3Server({ port: 0 });
+      try {
+        const config = { endpoint: 'https://s3.example' };
+        const open = () => openAt(server, { config, tuning: { retryPolicy: { attempts: 3 } } }).account;
+        proxy.tunnelStatus = 407;
+        const wanted = await rejectsWith(() => open().check(), 'ENDPOINT_UNREACHABLE');
+        assert.match(wanted.message, /proxy wants a user name/);
+        assert.match(wanted.advice ?? '', /HTTPS_PROXY/);
+        assert.equal(proxy.tunnels.length, 1, 'asking again does not help');
+        proxy.tunnelStatus = 403;
+        const refused = await rejectsWith(() => open().check(), 'ENDPOINT_UNREACHABLE');
+        assert.match(refused.message, /proxy does not connect to s3\.example \(403\)/);
+        assert.equal(refused.retryable, false);
+        proxy.tunnelStatus = 502;
+        const failed = await rejectsWith(() => open().check(), 'ENDPOINT_UNREACHABLE');
+        assert.equal(failed.retryable, true);
+      } finally {
+        await closeAll();
+        await server.stop();
+      }
+    });
+
+    it('sends name and password to the proxy of a tunnel, and none of it to the server', async () => {
+      const server = await startS3Server({
+        port: 0,
+        buckets: [BUCKET],
+        tls: { key: TEST_KEY, cert: TEST_CERTIFICATE },
+      });
+      process.env.HTTPS_PROXY = `http://user:pass%20word@127.0.0.1:${proxy.port}`;
+      try {
+        await openAt(server, { config: { caCertificate: TEST_AUTHORITY } }).store.check();
+        assert.deepEqual(proxy.authorizations, [`Basic ${btoa('user:pass word')}`]);
+      } finally {
+        await closeAll();
+        await server.stop();
+      }
+    });
+
+    it('reaches Backblaze, its own interface and the S3 one', async () => {
+      const server = await startB2Server();
+      server.createBucket(BUCKET);
+      const { applicationKeyId, applicationKey } = server.addKey();
+      proxy.target = Number(new URL(server.url).port);
+      process.env.HTTP_PROXY = `http://127.0.0.1:${proxy.port}`;
+      const tuning = { nativeOrigin: 'http://api.backblaze.example' };
+      const account = openB2Account({}, { applicationKeyId, applicationKey }, {}, tuning);
+      try {
+        await account.openStore(BUCKET).write('x', contentOf('x'));
+        assert.deepEqual([...new Set(proxy.hosts)], ['api.backblaze.example', new URL(server.url).host]);
+      } finally {
+        await account.close();
         await server.stop();
       }
     });
@@ -180,6 +259,8 @@ interface TestProxy {
   /** Where plain requests go, whatever host they name. */
   target: number;
   refuses: boolean;
+  /** Answered to CONNECT instead of opening a tunnel; 0: it is opened. */
+  tunnelStatus: number;
   hosts: string[];
   authorizations: (string | undefined)[];
   tunnels: string[];
@@ -193,6 +274,7 @@ async function startProxy(): Promise<TestProxy> {
     port: 0,
     target: 0,
     refuses: false,
+    tunnelStatus: 0,
     hosts: [],
     authorizations: [],
     tunnels: [],
@@ -227,6 +309,11 @@ async function startProxy(): Promise<TestProxy> {
   });
   server.on('connect', (incoming, socket: Socket) => {
     proxy.tunnels.push(incoming.url!);
+    proxy.authorizations.push(incoming.headers['proxy-authorization']);
+    if (proxy.tunnelStatus !== 0) {
+      socket.end(`HTTP/1.1 ${proxy.tunnelStatus} No\r\n\r\n`);
+      return;
+    }
     const [host, port] = incoming.url!.split(':');
     const far = connect(Number(port), host, () => {
       socket.write('HTTP/1.1 200 Connection established\r\n\r\n');

@@ -23,6 +23,8 @@ export function transportError(error: unknown, origin: string): CloudSyncError {
   const make = (ours: ErrorCode, text: string, advice?: string) =>
     new CloudSyncError(ours, text, { cause: error, ...(advice === undefined ? {} : { advice }) });
 
+  const refusedByProxy = /Proxy response \((\d+)\)/.exec(message)?.[1];
+  if (refusedByProxy !== undefined) return proxyRefusal(Number(refusedByProxy), host, error);
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN' || code === 'EAI_FAIL') {
     return make(
       'ENDPOINT_UNREACHABLE',
@@ -50,7 +52,31 @@ export function transportError(error: unknown, origin: string): CloudSyncError {
     return make('INTERNAL', `The request can't be sent: ${message}`);
   }
   if (code === 'UND_ERR_HEADERS_OVERFLOW') return make('BAD_ANSWER', `${host} answers with too many headers`);
-  return make('CONNECTION_LOST', `The connection to ${host} broke (${code || message})`);
+  const hint = 'If the server speaks HTTPS on this port, write https:// in front of the endpoint.';
+  const isPlain = origin.startsWith('http:');
+  return make(
+    'CONNECTION_LOST',
+    `The connection to ${host} broke (${code || message})`,
+    isPlain ? hint : undefined,
+  );
+}
+
+/** What a proxy answers to CONNECT instead of opening the tunnel. */
+function proxyRefusal(status: number, host: string, cause: unknown): CloudSyncError {
+  if (status === 407) {
+    return new CloudSyncError('ENDPOINT_UNREACHABLE', 'The proxy wants a user name and a password', {
+      httpStatus: status,
+      retryable: false,
+      cause,
+      advice: 'Write them into HTTPS_PROXY: http://user:password@proxy:port.',
+    });
+  }
+  return new CloudSyncError('ENDPOINT_UNREACHABLE', `The proxy does not connect to ${host} (${status})`, {
+    httpStatus: status,
+    retryable: status >= 500,
+    cause,
+    advice: 'Check the proxy, or put the host into NO_PROXY to reach it directly.',
+  });
 }
 
 function tlsFailure(code: string, message: string, host: string, error: unknown): CloudSyncError {
@@ -62,9 +88,11 @@ function tlsFailure(code: string, message: string, host: string, error: unknown)
         : code === 'ERR_TLS_CERT_ALTNAME_INVALID'
           ? 'The certificate is for another host name: write the endpoint with the name in the certificate.'
           : "If the server's certificate comes from a private authority, paste that authority's certificate (PEM).";
+  const isTrust = advice.includes('paste');
   return new CloudSyncError('TLS_FAILURE', `No secure connection to ${host}: ${message} (${code})`, {
     cause: error,
     advice,
+    field: isTrust ? 'caCertificate' : 'endpoint',
   });
 }
 

@@ -235,6 +235,17 @@ export class S3Account implements Account {
         `There is no S3 server at the path ${endpoint.basePath} of the endpoint: leave the path out, unless a proxy puts the server there.`,
       );
     }
+    if (hasCode(error, 'BUCKET_NOT_FOUND')) {
+      return new CloudSyncError(
+        'INVALID_INPUT',
+        'The server takes the endpoint for the address of a bucket',
+        {
+          field: 'endpoint',
+          advice: "Leave the bucket's name out of the endpoint; it belongs into the task.",
+          cause: error,
+        },
+      );
+    }
     if (hasPath && hasCode(error, 'WRONG_SECRET')) {
       return withAdvice(
         error,

@@ -3,6 +3,7 @@
  * tried again, and turns every error into one of ours. Used by everything else in this folder.
  */
 
+import { isIP } from 'node:net';
 import { CloudSyncError, hasCode } from '../../errors.js';
 import { HttpClient, type HttpResponse, type RetryPolicy, unlessAborted, withRetries } from '../http.js';
 import type { AccountContext } from '../store.js';
@@ -77,6 +78,18 @@ export interface ConnectionOptions {
   context: AccountContext;
   retryPolicy: RetryPolicy;
   silenceMs?: number;
+}
+
+/** `127.0.0.1:9000`, `[::1]:9000`. */
+function isAddress(host: string): boolean {
+  return isIP(host.replace(/:\d+$/, '').replace(/^\[|\]$/g, '')) !== 0;
+}
+
+function noNameBelow(host: string): CloudSyncError {
+  return new CloudSyncError('INVALID_INPUT', `A bucket's name can't be put in front of the address ${host}`, {
+    field: 'forcePathStyle',
+    advice: 'Set forcePathStyle to true, or write the endpoint with a host name.',
+  });
 }
 
 interface RequestAddress {
@@ -278,8 +291,10 @@ export class S3Connection {
     // A wildcard certificate covers one label only.
     const inPath = endpoint.pathStyle || (endpoint.protocol === 'https:' && bucket.includes('.'));
     const host = bucket === '' || inPath ? service : `${bucket}.${service}`;
+    if (host !== service && isAddress(service)) throw noNameBelow(service);
     const place = bucket !== '' && inPath ? `/${encodeKey(bucket)}` : '';
-    const path = `${endpoint.basePath}${place}${request.key === undefined ? '' : `/${key}`}` || '/';
+    const below = request.key === undefined ? place || '/' : `${place}/${key}`;
+    const path = `${endpoint.basePath}${below}`;
     return { origin: `${endpoint.protocol}//${host}`, host, path, bucketInHost: host !== service };
   }
 
