@@ -24,7 +24,7 @@ const PROVIDERS: { name: string; features: Partial<StoreFeatures>; forbidden: Re
   {
     name: 'Azure',
     features: { names: { encoding: ['Slash', 'Ctl', 'Del', 'BackSlash', 'RightPeriod', 'InvalidUtf8'] } },
-    forbidden: /[\0-\x1f\x7f\\]|\.($|\/)/,
+    forbidden: /[\p{Cc}\\]|\.($|\/)/u,
   },
   {
     name: 'Google',
