@@ -113,6 +113,8 @@ export interface RunOptions extends Partial<TransferSettings> {
   /** Verify instead of transferring. */
   verify?: VerifyOptions;
   backup?: { prefix: string; keepDays?: number };
+  /** Put around the local side: to count or to disturb. */
+  wrapLocal?: (store: Store) => Store;
 }
 
 /** One transfer run between a folder and a store; the index lives on between runs of one bench. */
@@ -125,9 +127,10 @@ export async function runOnce(bench: Bench, options: RunOptions = {}) {
     signal,
     verify,
     backup,
+    wrapLocal = (plain: Store) => plain,
     ...rest
   } = options;
-  const store = openLocalStore(bench.localRoot, { followSymlinks: rest.followSymlinks });
+  const store = wrapLocal(openLocalStore(bench.localRoot, { followSymlinks: rest.followSymlinks }));
   const local: Location = { store, prefix: '', names: providerNames(store.features.names) };
   const remote = remoteOf(bench, prefix);
   const settings: TransferSettings = {
