@@ -8,7 +8,13 @@
  */
 
 import { CloudSyncError, hasCode, throwIfAborted } from '../errors.js';
-import { type AzureCredential, identityOf, readCredential, sasExpiry } from './azure-blob/credential.js';
+import {
+  type AzureCredential,
+  abilitiesOf,
+  identityOf,
+  readCredential,
+  sasExpiry,
+} from './azure-blob/credential.js';
 import type { AccountTraits } from './azure-blob/looking.js';
 import { ReadAheadBudget } from './azure-blob/reading.js';
 import { AzureClients } from './azure-blob/sdk.js';
@@ -77,6 +83,8 @@ class AzureBlobAccount implements Account {
           : 'This credential may not list containers: type the name of the container, it is checked then.',
       );
     }
+    const abilities = abilitiesOf(this.#credential);
+    if (abilities.length > 0) check.abilities = abilities;
     this.#noteExpiry(check);
     this.#noteClock(check);
     return check;

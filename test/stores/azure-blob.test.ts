@@ -19,6 +19,7 @@ import { choosePartSize } from '../../src/stores/azure-blob/upload.js';
 import { openAzureBlobAccount } from '../../src/stores/azure-blob.js';
 import { providerById } from '../../src/stores/registry.js';
 import type { Account, AccountContext, Store, StoredObject } from '../../src/stores/store.js';
+import { type BucketReport, verifyBucket } from '../../src/stores/verify-bucket.js';
 import {
   closing,
   collect,
@@ -291,6 +292,28 @@ describe('Azure Blob Storage', function () {
         [new URLSearchParams(sas).get('sig')!],
       );
       assert.match(error.advice!, /permissions/);
+    });
+
+    it('says what it may do, and a bucket tried with it says what that is good for', async () => {
+      const { name } = await newStore();
+      const cases: [permissions: string, abilities: string[], uses: Partial<BucketReport['uses']>][] = [
+        ['racwdl', ['list', 'read', 'write', 'delete'], { pushSync: true, restore: true }],
+        ['racwl', ['list', 'read', 'write'], { pushSync: false, pushCopy: true, restore: true }],
+        ['rl', ['list', 'read'], { pushCopy: false, restore: true, verify: true }],
+      ];
+      for (const [permissions, abilities, uses] of cases) {
+        const account = openAccount({ sasToken: containerSas(name, permissions) });
+        assert.deepEqual((await account.check()).abilities, abilities);
+        const report = await verifyBucket(account.openStore(name), {
+          reservedPrefix: '.node-red-cloud-sync/',
+        });
+        for (const [use, isGood] of Object.entries(uses)) {
+          assert.equal(report.uses[use as keyof typeof uses], isGood, `${permissions}: ${use}`);
+        }
+        assert.equal(report.leftovers.length, permissions === 'racwl' ? 1 : 0, permissions);
+      }
+      const all = await openAccount().check();
+      assert.deepEqual(all.abilities, ['list', 'read', 'write', 'delete', 'versions']);
     });
 
     it('is told when the clock of this machine is off, and goes on with the time of the server', async () => {

@@ -3,6 +3,7 @@
 import { createHmac } from 'node:crypto';
 import { CloudSyncError } from '../../errors.js';
 import type { CredentialConfig, CredentialSecrets } from '../registry.js';
+import type { KeyAbility } from '../store.js';
 
 /** An account's address and what proves that we may use it. */
 export interface AzureCredential {
@@ -141,6 +142,25 @@ export function sasExpiry(credential: AzureCredential): number | undefined {
 export function mayDelete(credential: AzureCredential): boolean {
   const permissions = credential.sas?.get('sp');
   return permissions === undefined || permissions.includes('d');
+}
+
+/**
+ * What the credential may do, as far as it says so itself: an account key everything, a SAS what its `sp` names.
+ * https://learn.microsoft.com/rest/api/storageservices/create-service-sas#specify-permissions
+ */
+export function abilitiesOf(credential: AzureCredential): KeyAbility[] {
+  const permissions = credential.sas?.get('sp');
+  if (credential.sas !== undefined && permissions === undefined) return [];
+  const may = (letters: string) =>
+    permissions === undefined || [...letters].every((one) => permissions.includes(one));
+  const abilities: [KeyAbility, string][] = [
+    ['list', 'l'],
+    ['read', 'r'],
+    ['write', 'cw'],
+    ['delete', 'd'],
+    ['versions', 'lx'],
+  ];
+  return abilities.filter(([, letters]) => may(letters)).map(([ability]) => ability);
 }
 
 /** What the signature covers besides the `x-ms-` headers, in this order. */
