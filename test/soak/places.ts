@@ -2,6 +2,7 @@
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { openAzureBlobAccount } from '../../src/stores/azure-blob.js';
 import { openLocalStore } from '../../src/stores/local.js';
 import { openMemoryStore } from '../../src/stores/memory.js';
@@ -30,6 +31,8 @@ export interface Place {
   openCalm(): Store;
   makeFaults(random: Random): FaultsInPlace;
   clearFaults(): void;
+  /** Resolves when nothing of what a run has asked for is still being done. */
+  idle(): Promise<void>;
   /** Calls back once, when the run has made `count` requests. */
   afterRequests(count: number, call: () => void): void;
   /** Unfinished uploads in parts. */
@@ -43,6 +46,7 @@ export class Places {
   private s3: S3Server | undefined;
   private azurite: Azurite | undefined;
   private count = 0;
+  private running = 0;
 
   async make(kind: Kind, random: Random, folder: string): Promise<Place> {
     const bucket = `world-${++this.count}`;
@@ -63,6 +67,7 @@ export class Places {
     // Pages of five keys: even a small tree has several.
     this.s3 ??= await startS3Server({ minPartSize: 1, logLimit: 0, listPageSize: 5 });
     const server = this.s3;
+    if (this.count === 1) this.watchRequests(server);
     const keepsVersions = random.chance(0.2);
     server.createBucket({ name: bucket, ...(keepsVersions ? { versioning: 'Enabled' } : {}) });
     const config = { endpoint: server.url, region: server.region };
@@ -85,6 +90,9 @@ export class Places {
         server.faults.clear();
         server.clock.reset();
       },
+      idle: async () => {
+        while (this.running > 0) await delay(1);
+      },
       afterRequests: (count, call) => {
         let left = count;
         server.faults.add({
@@ -99,6 +107,20 @@ export class Places {
         server.objects.pendingUploads(bucket).map(({ key, uploadId }) => ({ key, id: uploadId })),
       keepsVersions,
       close: () => calm.close(),
+    };
+  }
+
+  /** Counts the requests that the server is busy with. */
+  private watchRequests({ faults, requests }: S3Server): void {
+    const strike = faults.strike.bind(faults);
+    faults.strike = (request) => {
+      this.running++;
+      return strike(request);
+    };
+    const add = requests.add.bind(requests);
+    requests.add = (entry) => {
+      this.running--;
+      add(entry);
     };
   }
 
@@ -148,6 +170,7 @@ function storePlace(kind: Kind, bucket: string, store: Store): Place {
       faults.clear();
       onRequest = () => {};
     },
+    idle: () => delay(1),
     afterRequests: (count, call) => {
       let left = count;
       onRequest = () => {

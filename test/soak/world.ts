@@ -67,6 +67,8 @@ export class World {
   private foreignUploads: string[] = [];
   private directions: Direction[];
   private encryption: 'none' | 'names plain' | 'names too';
+  /** Files of a backup folder in a local destination would be files like all others for a run without one. */
+  private readonly hasBackup: boolean;
   private runs = 0;
 
   /**
@@ -82,6 +84,7 @@ export class World {
   ) {
     this.local = new LocalSide(join(folder, 'local'));
     this.directions = random.pick([['push'], ['push'], ['pull'], ['pull'], ['push', 'pull']]);
+    this.hasBackup = random.chance(0.25);
     this.encryption = random.weighted({ none: 60, 'names plain': 20, 'names too': 20 });
   }
 
@@ -181,7 +184,7 @@ export class World {
         metadata: random.chance(0.1),
         transfers: random.pick([null, null, null, 1, 2, 64]),
         maxDelete: random.pick([null, null, '50%', '50%', '10%', 0, 1, 3]),
-        backupFolder: random.chance(0.15) ? 'backup' : '',
+        backupFolder: this.hasBackup ? 'backup' : '',
         dryRun: random.chance(0.07),
       },
     };
@@ -242,10 +245,11 @@ export class World {
     this.say(`  faults: ${faults.join(', ')}${plan.abortAfter ? `; abort after ${plan.abortAfter}` : ''}`);
     const log: LogEntry[] = [];
     const result = await this.carryOut(task, controller.signal, log);
-    this.place.clearFaults();
     this.disk.clear();
     // What the server still does for requests that were given up.
-    await delay(controller.signal.aborted ? 10 : 1);
+    await delay(controller.signal.aborted ? 5 : 1);
+    await this.place.idle();
+    this.place.clearFaults();
     const after = await this.look(direction);
     const filter = compileFilter(task);
     const ran: Ran = {
