@@ -147,7 +147,7 @@ export function confirmKey(key: string): void {
       path: key,
     });
   }
-  const isRefused = key === '' || key === '.' || key === '..' || /[\r\n]/.test(key);
+  const isRefused = key === '' || key === '.' || key === '..' || /[\r\n]/.test(key) || !key.isWellFormed();
   if (isRefused || key.startsWith('.well-known/acme-challenge/')) {
     throw new CloudSyncError(
       'INVALID_NAME',

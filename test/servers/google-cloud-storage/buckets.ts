@@ -186,6 +186,7 @@ export function confirmName(name: string): void {
     throw invalid(`The specified object name is too long: ${bytes} bytes. The maximum is 1024 bytes.`);
   }
   if (
+    !name.isWellFormed() ||
     /[\r\n]/.test(name) ||
     name === '.' ||
     name === '..' ||

@@ -62,6 +62,7 @@ export class Front {
 
   async handle(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     const { faults, requests } = this.options;
+    const { socket } = incoming;
     const url = new URL(incoming.url ?? '/', this.options.origin());
     const headers = incoming.headers as Record<string, string | undefined>;
     const route = routeOf(incoming.method ?? '', url, headers['content-range']);
@@ -89,7 +90,7 @@ export class Front {
       query: url.search,
     });
     if (!isWhole || answer === undefined || findAction(actions, 'drop-answer') !== undefined) {
-      incoming.socket.resetAndDestroy();
+      socket.resetAndDestroy();
       return;
     }
     findAction(actions, 'edit-answer')?.edit(answer);
