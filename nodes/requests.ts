@@ -133,7 +133,11 @@ export async function buildRequest(
   dataFolder: string,
 ): Promise<RunRequest> {
   const parts = await PARTS[operation](RED, node, message);
-  return { runId: randomUUID(), nodeId: node.id, operation, dataFolder, ...parts };
+  const deployedNodeIds: string[] = [];
+  RED.nodes.eachNode(({ id, type }) => {
+    if (type === 'cloud-sync') deployedNodeIds.push(id);
+  });
+  return { runId: randomUUID(), nodeId: node.id, operation, dataFolder, deployedNodeIds, ...parts };
 }
 
 /**

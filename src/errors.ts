@@ -74,6 +74,8 @@ export const ERROR_CODES = {
   SOURCE_EMPTY: { retryable: false },
   /** The file system that held the local folder at the last run isn't mounted. */
   NOT_MOUNTED: { retryable: false },
+  /** What would be deleted belongs to another task. */
+  OTHER_TASK: { retryable: false },
   /** The source could not be listed whole, so nothing may be deleted. */
   SOURCE_INCOMPLETE: { retryable: false },
   /** Another run holds the folder or prefix. */

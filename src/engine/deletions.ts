@@ -33,6 +33,8 @@ export class Deletions {
   private readonly folders: DueFolder[] = [];
   /** Files that stand where a folder has to be, or in a folder where a file has to be: deleted with the obstacle. */
   private readonly settled = new Set<string>();
+  /** A task whose files are among what is due. */
+  private foreign: { prefix: string; task: string } | undefined;
   private readonly excused = new Set<string>();
 
   constructor(private readonly run: RunContext) {
@@ -45,6 +47,8 @@ export class Deletions {
   }
 
   add(path: string, sortKey: string, object: StoredObject): void {
+    const relativeKey = object.key.slice(this.run.destination.prefix.length);
+    this.foreign ??= this.run.settings.otherTasks?.find(({ prefix }) => relativeKey.startsWith(prefix));
     this.due.push({ path, sortKey, key: object.key, etag: object.etag });
   }
 
@@ -71,6 +75,7 @@ export class Deletions {
     this.due.dispose();
     this.folders.length = 0;
     this.settled.clear();
+    this.foreign = undefined;
     this.excused.clear();
   }
 
@@ -95,6 +100,20 @@ export class Deletions {
     );
   }
 
+  /** Throws OTHER_TASK where what is due was put there by another task; nothing was deleted then. */
+  private checkOwner(): void {
+    if (this.foreign === undefined) return;
+    const { prefix, task } = this.foreign;
+    throw new CloudSyncError(
+      'OTHER_TASK',
+      `The task "${task}" keeps its files in ${prefix === '' ? 'the same folder' : `"${prefix}"`}: nothing was deleted`,
+      {
+        field: 'folder',
+        advice: 'Give each task a folder of its own, or exclude the folder of the other one.',
+      },
+    );
+  }
+
   async carryOut(meetings: Meetings): Promise<void> {
     const { run } = this;
     if (run.settings.transferMode !== 'sync' || (this.due.length === 0 && this.folders.length === 0)) return;
@@ -105,6 +124,7 @@ export class Deletions {
       });
       return;
     }
+    this.checkOwner();
     this.checkLimit(meetings);
     run.host.phase('deleting');
     for (const page of this.due.pages(BATCH)) {

@@ -41,6 +41,8 @@ export interface TransferSettings {
   thaw?: ThawSettings;
   /** Relative keys at the remote side that start with one of these are no part of the run. */
   leaveOut: readonly string[];
+  /** Relative prefixes at the destination that other tasks fill: a sync that would delete there deletes nothing at all. */
+  otherTasks?: readonly { prefix: string; task: string }[];
   /** What every uploaded object gets. */
   attributes: ObjectAttributes;
   /** For lists and sorting that memory can't hold. */

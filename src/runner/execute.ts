@@ -31,6 +31,7 @@ import { throttledStore } from '../stores/wrap/throttled.js';
 import { effectiveRun } from './claims.js';
 import { safeFileName } from './file-names.js';
 import type { RunRequest, TaskCredential, TaskSettings } from './task.js';
+import { rememberTaskPlace, type TaskPlace, tasksInside } from './task-places.js';
 
 /** What the surroundings of a run offer it. */
 export interface ExecutionHost {
@@ -137,7 +138,10 @@ class Running {
       await context.lease?.release();
     }
     if (writesLocal) rmSync(unfinished, { force: true });
-    if (!dryRun && !context.problems.any) rememberPlace(path, this.stateFolder);
+    if (dryRun || context.problems.any) return;
+    rememberPlace(path, this.stateFolder);
+    if (context.isPush && this.request.operation === 'sync')
+      rememberTaskPlace(this.stateFolder, this.taskPlace());
   }
 
   /** Nobody else writes to the prefix while this run does. A restore never leaves a trace in the bucket. */
@@ -165,6 +169,21 @@ class Running {
       this.host.phase('waiting');
       this.host.log({ time: Date.now(), level: 'info', event: 'waiting', message: heldBy(held) });
     });
+  }
+
+  private taskPlace(): TaskPlace {
+    const { nodeId, task } = this.request;
+    return { nodeId, task: task.name, store: this.bare!.identity, prefix: prefixOfFolder(task.folder) };
+  }
+
+  /** Tasks that push into this one's prefix, relative to it. */
+  private otherTasks(): { prefix: string; task: string }[] {
+    const { dataFolder, deployedNodeIds } = this.request;
+    const own = this.taskPlace();
+    return tasksInside(own, join(dataFolder, 'state'), deployedNodeIds).map(({ prefix, task }) => ({
+      prefix: prefix.slice(own.prefix.length),
+      task,
+    }));
   }
 
   private get stateFolder(): string {
@@ -278,6 +297,7 @@ class Running {
       asOf: restore?.asOf,
       thaw: restore?.thaw === true ? { tier: restore.thawTier, days: restore.thawDays } : undefined,
       leaveOut: leaveOut(task, remote),
+      otherTasks: direction === 'push' ? this.otherTasks() : undefined,
       attributes: {
         storageClass: task.storageClass === '' ? undefined : task.storageClass,
         serverSideEncryption: task.serverSideEncryption === '' ? undefined : task.serverSideEncryption,

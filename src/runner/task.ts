@@ -100,6 +100,8 @@ export interface RunRequest {
   task: TaskSettings;
   restore?: RestoreSettings;
   verify?: VerifySettings;
+  /** Ids of all nodes that are deployed, so that what removed ones left has no say; undefined: not known. */
+  deployedNodeIds?: string[];
   /** This package's folder under Node-RED's userDir: state indexes, journals, history, logs, locks. */
   dataFolder: string;
 }

@@ -131,6 +131,20 @@ describe('a transfer run', () => {
       assert.equal((await runOnce(bench, { maxDelete: 30 })).deleted, 30);
     });
 
+    it('deletes nothing where another task keeps its files, and says whose', async () => {
+      writeTree(bench.localRoot, { 'keep.txt': 'k' });
+      await putObject(bench.remote, 'raw/theirs', 'x');
+      await putObject(bench.remote, 'old', 'x');
+      const result = await runOnce(bench, { otherTasks: [{ prefix: 'raw/', task: 'Raw pictures' }] });
+      assert.deepEqual([result.codes, result.deleted], [['OTHER_TASK'], 0]);
+      assert.match(result.errors[0]!.message, /Raw pictures/);
+      const apart = await runOnce(bench, {
+        exclude: ['/raw/**'],
+        otherTasks: [{ prefix: 'raw/', task: 'Raw pictures' }],
+      });
+      assert.deepEqual([apart.codes, apart.deleted], [[], 1]);
+    });
+
     it('counts a share of deletes only from 20 files up', async () => {
       writeTree(bench.localRoot, { 'keep.txt': 'k' });
       for (const [key, content] of Object.entries(many(10))) await putObject(bench.remote, key, content);
