@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { RESERVED_PREFIX } from '../../src/engine/location.js';
 import { openB2Account } from '../../src/stores/b2.js';
 import { openMemoryStore } from '../../src/stores/memory.js';
+import { openS3Account } from '../../src/stores/s3.js';
 import type { Store } from '../../src/stores/store.js';
 import { type BucketReport, verifyBucket } from '../../src/stores/verify-bucket.js';
 import { contentOf, rejectsWith } from '../conformance/support.js';
 import { startB2Server } from '../servers/b2/server.js';
+import { type Ceph, startCeph } from '../servers/ceph.js';
 import { denyOperations } from '../servers/s3/credentials.js';
 import { type S3Request, type S3Server, startS3Server } from '../servers/s3/server.js';
 import { BUCKET, closeAll, openAt } from './s3-support.js';
@@ -224,6 +226,35 @@ describe('Verify bucket', () => {
     }
   });
 
+  it("finds that everything works at Ceph's gateway, versioned or not", async function () {
+    this.timeout(90_000);
+    const ceph = await startCeph();
+    if (ceph === undefined) {
+      console.warn('      NOT TESTED: Ceph is not installed');
+      this.skip();
+    }
+    const config = { endpoint: ceph.url, region: ceph.region };
+    const secrets = { accessKeyId: ceph.accessKeyId, secretAccessKey: ceph.secretAccessKey };
+    const account = openS3Account(config, secrets, {});
+    try {
+      const name = ceph.bucketName();
+      await account.createBucket(name);
+      const report = await verify(account.openStore(name));
+      assert.deepEqual(report.uses, EVERYTHING);
+      assert.equal(report.abilities.writeCondition, 'yes');
+      assert.equal(report.notes.length, 1, report.notes.join('\n'));
+      assert.deepEqual(report.leftovers, []);
+      await enableVersions(ceph, name);
+      const versioned = await verify(account.openStore(name));
+      assert.equal(versioned.abilities.deleteVersions, 'yes');
+      assert.deepEqual(versioned.leftovers, []);
+      for await (const page of account.openStore(name).list({ versions: true })) assert.deepEqual(page, []);
+    } finally {
+      await account.close();
+      await ceph.stop();
+    }
+  });
+
   it('stays below the prefix a Backblaze key is confined to, and names the bucket it is for', async () => {
     const b2 = await startB2Server();
     b2.createBucket(BUCKET);
@@ -245,3 +276,18 @@ describe('Verify bucket', () => {
     }
   });
 });
+
+/** Through a client that isn't ours: turning versions on is nothing a store offers. */
+async function enableVersions(ceph: Ceph, bucket: string): Promise<void> {
+  const { PutBucketVersioningCommand, S3Client } = await import('@aws-sdk/client-s3');
+  const client = new S3Client({
+    endpoint: ceph.url,
+    region: ceph.region,
+    forcePathStyle: true,
+    credentials: { accessKeyId: ceph.accessKeyId, secretAccessKey: ceph.secretAccessKey },
+  });
+  await client.send(
+    new PutBucketVersioningCommand({ Bucket: bucket, VersioningConfiguration: { Status: 'Enabled' } }),
+  );
+  client.destroy();
+}
