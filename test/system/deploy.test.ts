@@ -3,6 +3,8 @@ import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { BUCKET, Station, until } from './station.js';
 
 const MIB = 1024 * 1024;
+/** The film; less where nobody asks for the whole of it, so that the test is quick. MiB. */
+const SIZE = process.env.CI_REQUIRE_SERVERS === '1' ? 1024 : 160;
 
 describe('A deploy in the middle of a run', function () {
   this.timeout(180_000);
@@ -28,17 +30,18 @@ describe('A deploy in the middle of a run', function () {
     return mark;
   }
 
-  it('leaves one run and one report where the flows are the same: 1 GiB', async () => {
+  it(`leaves one run and one report where the flows are the same: a push of ${SIZE} MiB`, async () => {
     const { server } = station;
     writeFileSync(station.path('source', 'film.mkv'), '');
-    truncateSync(station.path('source', 'film.mkv'), 1024 * MIB);
+    truncateSync(station.path('source', 'film.mkv'), SIZE * MIB);
+    server.network.bandwidth = 100 * MIB;
     const flows = [station.task('film', { path: source })];
     await station.deploy(flows);
     const mark = await underWay('film');
     await station.deploy(flows);
     const deployed = Date.now();
     const later = await until(
-      () => station.progressOf('film').find(({ time, percent }) => time > deployed && percent > 50),
+      () => station.progressOf('film').find(({ time, percent }) => time > deployed && percent > 20),
       'progress goes on after the deploy',
       60_000,
     );
@@ -46,7 +49,7 @@ describe('A deploy in the middle of a run', function () {
     const report = await station.report(mark, 120_000);
     assert.equal(report.status, 'success', JSON.stringify(report.errors));
     assert.equal(report.runId, later.runId);
-    assert.deepEqual(report.transferred, { files: 1, bytes: 1024 * MIB });
+    assert.deepEqual(report.transferred, { files: 1, bytes: SIZE * MIB });
 
     await until(
       () => station.records.some(({ node, kind }) => node === 'film' && kind === 'complete'),
@@ -66,8 +69,8 @@ describe('A deploy in the middle of a run', function () {
     const { counts } = server.requests;
     assert.equal(counts.CreateMultipartUpload, 1);
     assert.equal(counts.CompleteMultipartUpload, 1);
-    assert.equal(counts.UploadPart, 128, 'no part was sent twice');
-    assert.equal(server.objects.find(BUCKET, 'film/film.mkv')?.size, 1024 * MIB);
+    assert.equal(counts.UploadPart, SIZE / 8, 'no part was sent twice');
+    assert.equal(server.objects.find(BUCKET, 'film/film.mkv')?.size, SIZE * MIB);
   });
 
   describe('that changes or removes the node', () => {

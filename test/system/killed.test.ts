@@ -6,6 +6,7 @@ import type { Fault } from '../servers/s3/server.js';
 import { BUCKET, Station, until } from './station.js';
 
 const MIB = 1024 * 1024;
+const RESERVED = '.node-red-cloud-sync/';
 const TEMPORARY = /^\.cloud-sync-[uw]-.*\.parts?$/;
 
 const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
@@ -112,12 +113,21 @@ describe('A Node-RED killed in the middle of a run', function () {
     for (const path of old.keys()) if (now.has(path)) assert.ok(found.has(path), `${path} is gone`);
   }
 
+  /** Keys of the task's objects; what this package keeps in the bucket for itself is none of them. */
+  const keysOfTask = () => station.server.objects.keys(BUCKET).filter((key) => !key.includes(RESERVED));
+
   function objects(): Map<string, string> {
-    const { server } = station;
-    return new Map(
-      server.objects
-        .keys(BUCKET)
-        .map((key) => [key.replace(/^push\//, ''), sha256(server.objects.bytes(BUCKET, key))]),
+    const bytesOf = (key: string) => station.server.objects.bytes(BUCKET, key);
+    return new Map(keysOfTask().map((key) => [key.replace(/^push\//, ''), sha256(bytesOf(key))]));
+  }
+
+  /** Nothing is left on the server of runs that were killed: no upload, no lease. */
+  function assertCleanServer(): void {
+    const { objects: stored } = station.server;
+    assert.deepEqual(stored.pendingUploads(BUCKET), []);
+    assert.deepEqual(
+      stored.keys(BUCKET).filter((key) => key.includes(RESERVED)),
+      [],
     );
   }
 
@@ -168,7 +178,7 @@ describe('A Node-RED killed in the middle of a run', function () {
       assert.deepEqual(treeOf(source), { files: now, temporary: [] }, 'the source is as it was');
       await station.runWell('push');
       assert.deepEqual(objects(), now);
-      assert.deepEqual(station.server.objects.pendingUploads(BUCKET), []);
+      assertCleanServer();
       assert.equal((await station.runWell('push')).transferred.files, 0);
 
       const target = station.path(how);
@@ -181,6 +191,7 @@ describe('A Node-RED killed in the middle of a run', function () {
       assert.deepEqual(treeOf(target), { files: now, temporary: [] });
       assert.equal((await station.runWell(how)).transferred.files, 0);
       assert.deepEqual(objects(), now, 'the bucket is as it was');
+      assertCleanServer();
     });
   }
 });
