@@ -52,10 +52,12 @@ const UNSETTLED_TIME = 2_000_000_000n;
 
 const FIELDS = 8;
 
+/** Tabs and line ends would end a field; `#` begins the line of a check sum. */
 function encodeKey(key: string): string {
-  return /[\\\t\n]/.test(key)
+  const text = /[\\\t\n]/.test(key)
     ? key.replace(/[\\\t\n]/g, (found) => (found === '\\' ? '\\\\' : found === '\t' ? '\\t' : '\\n'))
     : key;
+  return text.startsWith('#') ? `\\${text}` : text;
 }
 
 function decodeKey(text: string): string {

@@ -39,7 +39,7 @@ describe('the state index', () => {
   };
 
   it('gives back what was recorded, in UTF-8 order, odd characters included', async () => {
-    const keys = ['b', 'a/x', 'a', '😀', '．', 'tab\there', 'line\nfeed', 'back\\slash', 'a-b'];
+    const keys = ['b', 'a/x', 'a', '😀', '．', 'tab\there', 'line\nfeed', 'back\\slash', 'a-b', '#1', '#'];
     const index = open();
     for (const key of keys) index.record(entry(key));
     index.finish();
