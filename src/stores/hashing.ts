@@ -74,14 +74,9 @@ class CryptoDigest implements Digest {
 }
 
 /** CRC-32C (Castagnoli), reflected polynomial 82F63B78, from RFC 3720, appendix B.4; eight bytes at a time. */
-export class Crc32C implements Digest {
+class Crc32C implements Digest {
   static #tables: Uint32Array[] | undefined;
-  #crc: number;
-
-  /** @param previous The CRC, hexadecimal, of all bytes before those that are added; default: there are none. */
-  constructor(previous = '00000000') {
-    this.#crc = ~Number.parseInt(previous, 16);
-  }
+  #crc = 0xffffffff;
 
   update(bytes: Uint8Array): void {
     Crc32C.#tables ??= crc32Tables(0x82f63b78);

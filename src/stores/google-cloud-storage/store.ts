@@ -111,6 +111,11 @@ export class GoogleCloudStorageStore implements Store {
     await learnTraits(this.#place, this.#traits, signal);
   }
 
+  /** What {@link check} has found out. */
+  async keepsVersions(): Promise<boolean | undefined> {
+    return this.#traits.keepsVersions;
+  }
+
   async *list(options: ListOptions = {}): AsyncGenerator<readonly StoredObject[]> {
     throwIfAborted(options.signal);
     if (options.versions === true || options.asOf !== undefined) {

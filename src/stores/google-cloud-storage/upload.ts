@@ -2,18 +2,20 @@
  * Large objects: upload sessions. Bytes are sent in order, a part with each request; the service says how many it keeps,
  * and the object appears when the last byte is there. https://cloud.google.com/storage/docs/performing-resumable-uploads
  *
- * The service checks nothing but the whole: the last request carries the hashes of all bytes (`X-Goog-Hash`, as Google's
- * own SDK sends it), and what doesn't match is refused. What each part was like stands in the upload's state, so that
- * another process can tell whether what arrived is what it would send.
+ * The service checks nothing but the whole: the last request carries the MD5 of all bytes that were read (`X-Goog-Hash`, as
+ * Google's own SDK sends it), and what doesn't match is refused before it replaces anything. So what another process has
+ * left is read and hashed, and only the rest is sent: if a byte differs, the object doesn't appear.
  */
 
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
-import { Crc32C } from '../hashing.js';
+import { requireHashes } from '../hashing.js';
 import { type HttpResponse, unlessAborted } from '../http.js';
+import { sliceContent } from '../parts.js';
 import type {
   ArrivedPart,
   Content,
+  Hashes,
   ProviderOptions,
   StoredObject,
   Upload,
@@ -109,9 +111,7 @@ export async function beginUpload(
     startedAt: context.connection.now(),
     details: {
       session: location,
-      parts: '',
       condition: conditionQuery(attributes).ifGenerationMatch ?? '',
-      claimsMd5: hashes?.md5 !== undefined,
     },
   };
   context.open.set(location, state);
@@ -134,20 +134,12 @@ export async function resumeUpload(
   return new ResumableUpload(context, state, options, keptBytes(answer));
 }
 
-/** What was sent of one part. */
-interface SentPart {
-  /** Hexadecimal. */
-  md5: string;
-  /** CRC-32C, hexadecimal, of all bytes up to the end of the part. */
-  crcToHere: string;
-}
-
 export class ResumableUpload implements Upload {
   readonly partCount: number;
-  /** From an earlier process or this one, by index. */
-  readonly #sent: SentPart[];
-  /** Parts that are proven or sent, in order from the first. */
+  /** Parts that are kept or sent, in order from the first. */
   #settled = 0;
+  /** Over the settled parts; undefined where some were kept without being read. */
+  #hash: Hash | undefined = createHash('md5');
   /** Bytes the service keeps. */
   #kept: number;
   /** The last bytes, which would complete the object. */
@@ -157,25 +149,23 @@ export class ResumableUpload implements Upload {
     private readonly context: UploadContext,
     readonly state: UploadState,
     private readonly conditions: Conditions,
-    /** Bytes that the service keeps from an earlier process. */
-    private readonly keptBefore: number,
+    kept: number,
   ) {
     this.partCount = Math.max(1, Math.ceil(state.size / state.partSize));
-    this.#kept = keptBefore;
-    this.#sent = parseParts(String(state.details.parts ?? ''));
+    this.#kept = kept;
   }
 
+  /** The service tells how many bytes it keeps, and no hash of them. */
   async *arrived(signal?: AbortSignal): AsyncGenerator<ArrivedPart> {
     throwIfAborted(signal);
-    for (const [index, { md5 }] of this.#sent.entries()) {
-      const number = index + 1;
-      const size = this.#sizeOf(number);
-      // The last part is never there whole: its end would complete the object.
-      if (number >= this.partCount || index * this.state.partSize + size > this.#kept) return;
-      yield { number, size, hashes: { md5 } };
+    // The last part is never there whole: its end would complete the object.
+    for (let number = 1; number < this.partCount; number += 1) {
+      if (number * this.state.partSize > this.#kept) return;
+      yield { number, size: this.state.partSize };
     }
   }
 
+  /** Of a part that an earlier process has sent, whole or not, only the rest is sent. */
   async sendPart(number: number, content: Content, signal = this.conditions.signal): Promise<ArrivedPart> {
     throwIfAborted(signal);
     const { key } = this.state;
@@ -188,24 +178,26 @@ export class ResumableUpload implements Upload {
           : `Part ${number} of "${key}" has ${content.size} bytes and not ${size}`,
       );
     }
-    const part = new PartBytes(content, this.#crcBefore(number), signal);
+    const part = new PartBytes(content, this.#hash?.copy(), signal);
     const offset = (number - 1) * this.state.partSize;
-    const isLast = number === this.partCount;
-    const end = offset + (isLast ? beforeTail(size) : size);
-    await this.#sendBytes(part, offset, end, signal);
-    const hashes = await part.finish(isLast ? beforeTail(size) : undefined);
-    this.#refuseOther(number, offset, hashes.md5);
-    if (isLast) this.#tail = hashes.tail;
-    this.#settle(number, { md5: hashes.md5, crcToHere: hashes.crcToHere });
-    return { number, size, hashes: { md5: hashes.md5 } };
+    const sendable = number === this.partCount ? beforeTail(size) : size;
+    const sending = this.#sendBytes(part, offset, offset + sendable, signal);
+    // While the bytes are on their way.
+    part.hashHeld();
+    await sending;
+    this.#tail = await part.finish(sendable);
+    this.#hash = part.hash;
+    this.#settled = number;
+    return { number, size };
   }
 
+  /** The caller has proven it, so {@link complete} has to be given the MD5 of the whole. */
   keepPart(part: ArrivedPart): void {
-    const known = this.#sent[part.number - 1];
-    if (known === undefined || part.number !== this.#settled + 1) {
+    if (part.number !== this.#settled + 1 || part.number * this.state.partSize > this.#kept) {
       throw new CloudSyncError('INTERNAL', `Part ${part.number} was not found among the arrived ones`);
     }
     this.#settled = part.number;
+    this.#hash = undefined;
   }
 
   async complete(options: Conditions = {}): Promise<StoredObject> {
@@ -216,19 +208,20 @@ export class ResumableUpload implements Upload {
       });
     }
     const merged: Conditions = { ...this.conditions, ...options };
+    const md5 = this.#hash?.copy().digest('hex') ?? merged.hashes?.md5;
+    if (md5 === undefined) {
+      throw new CloudSyncError(
+        'INTERNAL',
+        `The MD5 of "${key}" has to be known, because parts of it were kept`,
+      );
+    }
+    if (merged.hashes !== undefined) requireHashes(pickMd5(merged.hashes), { md5 }, key);
     await merged.beforeCommit?.();
     throwIfAborted(merged.signal);
     await this.#confirmConditions(options, merged.signal);
-    const crc32c = this.#sent[this.partCount - 1]!.crcToHere;
-    const md5 = merged.hashes?.md5;
-    const response = await this.#finish(crc32c, md5, merged.signal);
+    const response = await this.#finish(md5, merged.signal);
     this.context.open.delete(this.#session);
-    const resource = parseJson<ObjectResource>(response);
-    return await confirmStored(this.context, key, resource, {
-      size,
-      crc32c,
-      ...(md5 === undefined ? {} : { md5 }),
-    });
+    return await confirmStored(this.context, key, parseJson<ObjectResource>(response), { size, md5 });
   }
 
   async abort(): Promise<void> {
@@ -242,30 +235,6 @@ export class ResumableUpload implements Upload {
   #sizeOf(number: number): number {
     const { size, partSize } = this.state;
     return Math.max(0, Math.min(partSize, size - (number - 1) * partSize));
-  }
-
-  #crcBefore(number: number): string | undefined {
-    return number === 1 ? undefined : this.#sent[number - 2]!.crcToHere;
-  }
-
-  #settle(number: number, sent: SentPart): void {
-    const earlier = this.#sent[number - 1];
-    if (earlier?.md5 !== sent.md5 || earlier.crcToHere !== sent.crcToHere) {
-      this.#sent.length = number - 1;
-      this.#sent.push(sent);
-      this.state.details.parts = this.#sent.map(({ md5, crcToHere }) => `${md5}${crcToHere}`).join(',');
-    }
-    this.#settled = number;
-  }
-
-  /** What an earlier process sent can't be sent again: another content needs another upload. */
-  #refuseOther(number: number, offset: number, md5: string): void {
-    const earlier = this.#sent[number - 1];
-    if (earlier === undefined || earlier.md5 === md5 || offset >= this.keptBefore) return;
-    throw new CloudSyncError('CHANGED', 'The file is another one than when its upload began', {
-      path: this.state.key,
-      advice: 'The upload has to begin anew.',
-    });
   }
 
   /** Sends what the service doesn't keep yet of the bytes from `offset` to `end` of the object. */
@@ -307,14 +276,10 @@ export class ResumableUpload implements Upload {
   }
 
   /** Sends the end, with which the object appears; asks what became of it where the answer was lost. */
-  async #finish(
-    crc32c: string,
-    md5: string | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<HttpResponse> {
+  async #finish(md5: string, signal: AbortSignal | undefined): Promise<HttpResponse> {
     const { size } = this.state;
     const tailOffset = size - this.#tail.byteLength;
-    const hash = `crc32c=${hexToBase64(crc32c)}${md5 === undefined ? '' : `,md5=${hexToBase64(md5)}`}`;
+    const hash = `md5=${hexToBase64(md5)}`;
     let isCertain = true;
     return await this.context.connection.retrying(async () => {
       if (!isCertain) {
@@ -399,18 +364,13 @@ function beforeTail(size: number): number {
 
 /** The bytes of one part, hashed as they are first read, however often they are sent. */
 class PartBytes {
-  readonly #md5 = createHash('md5');
-  readonly #crc: Crc32C;
   #hashedTo = 0;
-  #tail: Buffer[] = [];
 
   constructor(
     private readonly content: Content,
-    crcBefore: string | undefined,
+    readonly hash: Hash | undefined,
     private readonly signal: AbortSignal | undefined,
-  ) {
-    this.#crc = new Crc32C(crcBefore);
-  }
+  ) {}
 
   /** What is sent of the bytes from `from` to `end` of the part. */
   body(from: number, end: number): GcsRequest['body'] {
@@ -419,45 +379,44 @@ class PartBytes {
     return { size: end - from, read: () => this.#read(from, end) };
   }
 
-  /** Hashes of the whole part; `tailFrom`: where the bytes begin that are to be given back. */
-  async finish(tailFrom: number | undefined): Promise<SentPart & { tail: Buffer }> {
+  /** Hashes what is in memory. */
+  hashHeld(): void {
+    if (this.content.bytes !== undefined) this.#add(this.content.bytes, 0);
+  }
+
+  /** Reads what wasn't read yet, and gives the bytes from `tailFrom` on. */
+  async finish(tailFrom: number): Promise<Buffer> {
     const { bytes, size } = this.content;
-    let tail: Buffer = Buffer.alloc(0);
-    if (bytes !== undefined) {
-      this.#hash(bytes, 0);
-      if (tailFrom !== undefined) tail = Buffer.from(bytes.subarray(tailFrom));
-    } else {
-      const from = tailFrom ?? size;
-      for await (const chunk of this.#read(from, size)) this.#tail.push(Buffer.from(chunk));
-      tail = Buffer.concat(this.#tail);
-    }
-    return { md5: this.#md5.digest('hex'), crcToHere: this.#crc.hex(), tail };
+    if (bytes !== undefined) return Buffer.from(bytes.subarray(tailFrom));
+    const tail: Buffer[] = [];
+    for await (const chunk of this.#read(tailFrom, size)) tail.push(Buffer.from(chunk));
+    return Buffer.concat(tail);
   }
 
   /** Bytes before `from` that were never read are read and hashed on the way. */
   async *#read(from: number, end: number): AsyncGenerator<Uint8Array> {
-    const start = Math.min(from, this.#hashedTo);
-    const { content } = this;
-    let position = start;
-    const wanted: Content = {
-      size: (end === content.size ? content.size : end) - start,
-      read: () => content.read(start, end === content.size ? undefined : end - start),
-    };
-    for await (const chunk of readExactly(wanted, this.signal)) {
-      this.#hash(chunk, position);
+    let position = Math.min(from, this.#hashedTo);
+    for await (const chunk of readExactly(
+      sliceContent(this.content, position, end - position),
+      this.signal,
+    )) {
+      this.#add(chunk, position);
       const skipped = Math.max(0, from - position);
       position += chunk.byteLength;
       if (skipped < chunk.byteLength) yield chunk.subarray(skipped);
     }
   }
 
-  #hash(chunk: Uint8Array, position: number): void {
+  #add(chunk: Uint8Array, position: number): void {
     const fresh = chunk.subarray(Math.max(0, this.#hashedTo - position));
     if (fresh.byteLength === 0) return;
-    this.#md5.update(fresh);
-    this.#crc.update(fresh);
+    this.hash?.update(fresh);
     this.#hashedTo = position + chunk.byteLength;
   }
+}
+
+function pickMd5({ md5 }: Hashes): Hashes {
+  return md5 === undefined ? {} : { md5 };
 }
 
 function sessionRequest(
@@ -505,9 +464,4 @@ async function cancelSession(
 function keptBytes(answer: HttpResponse): number {
   const match = /^bytes=0-(\d+)$/.exec(answer.headers.range ?? '');
   return match === null ? 0 : Number(match[1]) + 1;
-}
-
-function parseParts(text: string): SentPart[] {
-  if (text === '') return [];
-  return text.split(',').map((part) => ({ md5: part.slice(0, 32), crcToHere: part.slice(32, 40) }));
 }
