@@ -216,11 +216,26 @@ export class Lease {
   ): Promise<ForeignLease | undefined> {
     if (object.key === this.key || object.size > LARGEST_LEASE) return undefined;
     const text = await this.read(object.key);
-    if (text === undefined || text.released === true) return undefined;
-    if (text.installation === this.options.holder.installation) return undefined;
-    if (this.isOver(object, text)) return undefined;
+    if (text === undefined) return undefined;
     const prefix = text.prefixes.find((theirs) => prefixes.some((ours) => overlaps(ours, theirs)));
-    return prefix === undefined ? undefined : { host: text.host, task: text.task, prefix };
+    if (this.isDead(object, text, prefix !== undefined)) await this.removeDead(object.key);
+    if (text.released === true || text.installation === this.options.holder.installation) return undefined;
+    if (prefix === undefined || this.isOver(object, text)) return undefined;
+    return { host: text.host, task: text.task, prefix };
+  }
+
+  /** Whether nobody will ever need it: given back, its time up, or left by a run of ours that was killed. */
+  private isDead(object: StoredObject, text: LeaseText, doesOverlap: boolean): boolean {
+    if (text.released === true) return true;
+    // Two living runs of one installation never overlap: its own locks see to that.
+    if (text.installation === this.options.holder.installation) return doesOverlap;
+    // This machine's clock may be wrong: only the server's is good enough to remove what is another's.
+    return this.clockOffset !== undefined && this.isOver(object, text);
+  }
+
+  /** Best effort: what stays is looked at again by every run, and in nobody's way. */
+  private async removeDead(key: string): Promise<void> {
+    await this.options.store.delete({ key }).catch(() => {});
   }
 
   /** Until the server has said what time it is, this machine's clock decides whether it is worth asking. */

@@ -112,6 +112,10 @@ describe('Runs of the packed package', function () {
       'no failure',
     );
 
+    assert.ok(
+      !station.server.objects.keys(BUCKET).some((key) => key.includes('/leases/')),
+      'a lease is left',
+    );
     // What was begun is written down, for the next run to take up.
     const journal = readFileSync(join(station.dataFolder, 'state', 'aborted', 'uploads.jsonl'), 'utf8');
     const pending = station.server.objects.pendingUploads(BUCKET);
