@@ -25,6 +25,8 @@ export function timeOfDatedFolder(name: string): number | undefined {
 }
 
 export class BackupFolder {
+  private dated: Promise<string> | undefined;
+
   /** @param prefix the backup folder in the destination's store, ending in `/` */
   constructor(
     private readonly run: RunContext,
@@ -50,7 +52,7 @@ export class BackupFolder {
   async keepReplaced(object: StoredObject): Promise<void> {
     const { run } = this;
     const { etag, key, size } = object;
-    const kept = this.keyFor(key);
+    const kept = await this.keyFor(key);
     await run.destination.store.copy(key, kept, { size, sourceIfMatch: etag, signal: run.signal });
     run.log('keep old', key.slice(run.destination.prefix.length), { message: kept });
   }
@@ -62,15 +64,33 @@ export class BackupFolder {
   async keepDeleted(due: { key: string; etag?: string }, standsAt = due.key): Promise<void> {
     const { run } = this;
     const { store, prefix } = run.destination;
-    const kept = this.keyFor(due.key);
+    const kept = await this.keyFor(due.key);
     if (store.features.walks) await store.rename(standsAt, kept, run.signal);
     else await store.copy(standsAt, kept, { sourceIfMatch: due.etag, signal: run.signal });
     run.log('keep old', due.key.slice(prefix.length), { message: kept });
   }
 
-  private keyFor(key: string): string {
-    const { run } = this;
-    return `${this.prefix}${datedFolder(run.startedAt)}/${key.slice(run.destination.prefix.length)}`;
+  private async keyFor(key: string): Promise<string> {
+    this.dated ??= this.newFolder().catch((error: unknown) => {
+      this.dated = undefined;
+      throw error;
+    });
+    return `${this.prefix}${await this.dated}/${key.slice(this.run.destination.prefix.length)}`;
+  }
+
+  /** Of this run alone: what one in the same second has kept is not overwritten. */
+  private async newFolder(): Promise<string> {
+    for (let time = this.run.startedAt; ; time += 1_000) {
+      const folder = datedFolder(time);
+      if (!(await this.isUsed(folder))) return folder;
+    }
+  }
+
+  private async isUsed(folder: string): Promise<boolean> {
+    const { signal, destination } = this.run;
+    const pages = destination.store.list({ prefix: `${this.prefix}${folder}/`, signal });
+    for await (const page of pages) if (page.length > 0) return true;
+    return false;
   }
 
   /** Removes the subfolders of runs that lie too long back: only those whose names are exactly a date of ours. */

@@ -57,6 +57,8 @@ export interface Editing {
   /** Files that the index knows: a change that keeps size and time has to be found. */
   known: ReadonlySet<string>;
   trace: (text: string) => void;
+  /** Kinds of changes that are not made. */
+  without?: readonly string[];
 }
 
 type Edit = (editing: Editing, files: Snapshot) => Promise<string | undefined>;
@@ -171,6 +173,7 @@ const WEIGHTS: Record<string, number> = {
 export async function editTree(editing: Editing, count: number): Promise<void> {
   for (let done = 0; done < count; done++) {
     const kind = editing.random.weighted(WEIGHTS);
+    if (editing.without?.includes(kind)) continue;
     const path = await EDITS[kind]!(editing, await editing.side.snapshot());
     if (path !== undefined) editing.trace(`edit ${kind} ${JSON.stringify(path)}`);
   }

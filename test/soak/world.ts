@@ -1,6 +1,6 @@
 /** One world of a soak: two sides, a task between them, and random steps: edits, a run with faults, the oracle. */
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { compileFilter } from '../../src/engine/filter.js';
@@ -67,7 +67,7 @@ export class World {
   private foreignUploads: string[] = [];
   private directions: Direction[];
   private encryption: 'none' | 'names plain' | 'names too';
-  /** Files of a backup folder in a local destination would be files like all others for a run without one. */
+  /** The same for all runs: a backup folder in a local destination is a folder like others for a run without one. */
   private readonly hasBackup: boolean;
   private runs = 0;
 
@@ -84,7 +84,7 @@ export class World {
   ) {
     this.local = new LocalSide(join(folder, 'local'));
     this.directions = random.pick([['push'], ['push'], ['pull'], ['pull'], ['push', 'pull']]);
-    this.hasBackup = random.chance(0.25);
+    this.hasBackup = this.directions.length === 1 && random.chance(0.25);
     this.encryption = random.weighted({ none: 60, 'names plain': 20, 'names too': 20 });
   }
 
@@ -263,7 +263,8 @@ export class World {
       hidesKeys: faults.some((word) => word.startsWith('hiddenKeys')),
       wasCalm: faults.length === 0 && !controller.signal.aborted,
       wasAborted: controller.signal.aborted,
-      keepsTimes: direction === 'push' && this.place.keepsVersions,
+      // A change of metadata alone leaves ETag and hash of an object as they were, and listings don't show it.
+      keepsTimes: direction === 'pull' || this.directions.length > 1 || this.place.keepsVersions,
       status: result.status === 'skipped' ? 'failed' : result.status,
       errors: result.errors,
       warnings: result.warnings,
@@ -443,7 +444,9 @@ export class World {
   }
 
   private isObstructed(before: Moment, path: string): boolean {
-    return [...before.destination.keys()].some(
+    const folder = lstatSync(join(this.local.root, path), { throwIfNoEntry: false });
+    if (folder?.isDirectory()) return true;
+    return [...before.destination.keys(), ...before.source.keys()].some(
       (other) => other.startsWith(`${path}/`) || path.startsWith(`${other}/`),
     );
   }
