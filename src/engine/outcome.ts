@@ -100,7 +100,8 @@ function remember(
 ): void {
   if (run.index === undefined || run.settings.dryRun || local.identity === undefined) return;
   // Sizes differ where the remote side was encrypted below the comparison; both are the plain size here.
-  run.index.record(indexEntry(sortKey, local, { ...remote, size: local.size }, md5, readAt));
+  const seenAt = Math.min(readAt, run.settings.snapshotTime ?? readAt);
+  run.index.record(indexEntry(sortKey, local, { ...remote, size: local.size }, md5, seenAt));
 }
 
 /** The source of a move, once its copy is confirmed: only if it is still what was copied. */

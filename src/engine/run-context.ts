@@ -43,6 +43,8 @@ export interface TransferSettings {
   leaveOut: readonly string[];
   /** Relative prefixes at the destination that other tasks fill: a sync that would delete there deletes nothing at all. */
   otherTasks?: readonly { prefix: string; task: string }[];
+  /** When the snapshot was taken that is read, ms since the epoch: files may have changed since. */
+  snapshotTime?: number;
   /** What every uploaded object gets. */
   attributes: ObjectAttributes;
   /** For lists and sorting that memory can't hold. */

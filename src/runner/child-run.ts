@@ -1,14 +1,18 @@
 /** One run, in the child process: waits for its locks, then script, transfer, script, and the result. */
 
+import { compileFilter } from '../engine/filter.js';
+import { checkPlace } from '../engine/mount-guard.js';
 import type { LogEntry, Phase } from '../engine/report.js';
 import { asCloudSyncError, CloudSyncError, type ErrorRecord } from '../errors.js';
 import { claimsOf, effectiveRun } from './claims.js';
 import { cloudSyncEnvironment } from './environment.js';
 import type { Execution, ExecutionHost, ExecutionResult } from './execute.js';
+import { stateFolderOf } from './file-names.js';
 import { countsOfProgress } from './report.js';
 import { type LogLimits, LogWriter, pruneLogs, removeLeftovers } from './run-log.js';
 import { runScript } from './scripts.js';
 import { type Scrub, scrubberOf } from './scrub.js';
+import { RunSnapshot, type SnapshotView } from './snapshot.js';
 import type { RunRequest } from './task.js';
 import { type FromChild, PROGRESS_INTERVAL_MS } from './transport.js';
 
@@ -25,6 +29,7 @@ export class ChildRun {
   readonly #logLimits: LogLimits;
   #phase: Phase = 'waiting';
   #execution: Execution | undefined;
+  #snapshot: SnapshotView | undefined;
   #lastProgress = '';
   #ended = false;
 
@@ -88,12 +93,52 @@ export class ChildRun {
       const error = await this.#script('pre-script', 'Pre-script', task.preScript);
       if (error !== undefined) return this.#failed(error);
     }
-    const result = await this.#transfer();
+    const result = await this.#transferFromSnapshot(hasScripts && task.snapshot);
     if (hasScripts && result.status === 'success') {
       const error = await this.#script('post-script', 'Post-script', task.postScript);
       if (error !== undefined) return { ...this.#failed(error), ...countsOf(result) };
     }
     return result;
+  }
+
+  /** What an earlier run left is destroyed here too, also where the task takes no snapshots any more. */
+  async #transferFromSnapshot(takes: boolean): Promise<ExecutionResult> {
+    const { operation } = this.#request;
+    const { dryRun, path } = effectiveRun(this.#request);
+    if (operation !== 'sync' || dryRun) return await this.#transfer();
+    const stateFolder = stateFolderOf(this.#request);
+    const filter = compileFilter(this.#request.task);
+    const snapshot = new RunSnapshot({
+      taskId: this.#request.nodeId,
+      path,
+      stateFolder,
+      entersFolder: (folder) => filter.entersFolder(folder),
+      log: (message) => this.#write({ time: Date.now(), level: 'info', event: 'snapshot', message }),
+    });
+    const warnings = await snapshot.destroy();
+    let result: ExecutionResult;
+    try {
+      if (takes) {
+        this.#enter('snapshot');
+        checkPlace(path, stateFolder);
+        this.#snapshot = await snapshot.take(this.#controller.signal);
+      }
+      result = await this.#transfer();
+    } catch (error) {
+      result = this.#failed(asCloudSyncError(error));
+    }
+    const errors = this.#clean(result.errors);
+    const ownWarnings = this.#clean(result.warnings);
+    this.#snapshot = undefined;
+    if (takes) warnings.splice(0, Number.POSITIVE_INFINITY, ...(await snapshot.destroy()));
+    for (const warning of warnings) {
+      this.#write({ time: Date.now(), level: 'warning', event: 'snapshot', message: warning.message });
+    }
+    return {
+      ...result,
+      errors,
+      warnings: [...ownWarnings, ...warnings.map((warning) => warning.toRecord())],
+    };
   }
 
   async #transfer(): Promise<ExecutionResult> {
@@ -103,6 +148,7 @@ export class ChildRun {
         signal: this.#controller.signal,
         phase: (phase) => this.#enter(phase),
         log: (entry) => this.#write(entry),
+        snapshot: this.#snapshot,
       });
       return await this.#execution.result;
     } catch (error) {
@@ -136,7 +182,7 @@ export class ChildRun {
 
   #write(entry: LogEntry): void {
     if (entry.message === undefined) this.#log.write(entry);
-    else this.#log.write({ ...entry, message: this.#scrub(entry.message) });
+    else this.#log.write({ ...entry, message: this.#inWords(entry) });
   }
 
   #sendProgress(): void {
@@ -177,7 +223,14 @@ export class ChildRun {
   }
 
   #clean(records: readonly ErrorRecord[]): ErrorRecord[] {
-    return records.map((record) => ({ ...record, message: this.#scrub(record.message) }));
+    return records.map((record) => ({ ...record, message: this.#inWords(record) }));
+  }
+
+  /** Without secrets, and with the folder as the user knows it in the place of its snapshot. */
+  #inWords({ message = '', event }: { message?: string; event?: string }): string {
+    const text = this.#scrub(message);
+    if (this.#snapshot === undefined || event === 'snapshot') return text;
+    return text.replaceAll(this.#snapshot.path, effectiveRun(this.#request).path);
   }
 }
 

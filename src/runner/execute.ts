@@ -29,7 +29,8 @@ import { checkPassword, encryptedStore } from '../stores/wrap/encrypted.js';
 import { linksAsFiles } from '../stores/wrap/links-as-files.js';
 import { throttledStore } from '../stores/wrap/throttled.js';
 import { effectiveRun } from './claims.js';
-import { safeFileName } from './file-names.js';
+import { safeFileName, stateFolderOf } from './file-names.js';
+import type { SnapshotView } from './snapshot.js';
 import type { RunRequest, TaskCredential, TaskSettings } from './task.js';
 import { rememberTaskPlace, type TaskPlace, tasksInside } from './task-places.js';
 
@@ -39,6 +40,8 @@ export interface ExecutionHost {
   signal: AbortSignal;
   phase(phase: Phase): void;
   log(entry: LogEntry): void;
+  /** Read instead of the local folder. */
+  snapshot?: SnapshotView;
 }
 
 export interface ExecutionProgress {
@@ -187,7 +190,7 @@ class Running {
   }
 
   private get stateFolder(): string {
-    return join(this.request.dataFolder, 'state', safeFileName(this.request.nodeId));
+    return stateFolderOf(this.request);
   }
 
   private async open(): Promise<RunContext> {
@@ -242,8 +245,10 @@ class Running {
 
   private openLocal(path: string): Store {
     const { followSymlinks, keepSymlinks } = this.request.task;
-    const store = openLocalStore(path, {
+    const { snapshot } = this.host;
+    const store = openLocalStore(snapshot?.path ?? path, {
       followSymlinks,
+      tree: snapshot?.tree,
       onProblem: (problem) => this.context?.problems.warning(problem),
       onOwnerNotKept: (file) => this.context?.owners?.note(file),
     });
@@ -302,6 +307,7 @@ class Running {
         storageClass: task.storageClass === '' ? undefined : task.storageClass,
         serverSideEncryption: task.serverSideEncryption === '' ? undefined : task.serverSideEncryption,
       },
+      snapshotTime: this.host.snapshot?.takenAt,
       workFolder: this.workFolder,
     };
   }

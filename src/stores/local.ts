@@ -14,7 +14,7 @@ import { contentOfOpened } from './content.js';
 import { AttributeCopier } from './local/attribute-copier.js';
 import { copyFile } from './local/copy.js';
 import { type DiskName, diskNameLength, diskNamesOf } from './local/file-names.js';
-import { type Folder, Root } from './local/folders.js';
+import { type ComposedTree, type Folder, Root } from './local/folders.js';
 import { type LinkContent, readLink, type StoreWithLinks, writeLink } from './local/links.js';
 import { openFile } from './local/read.js';
 import { describedObjectOf, specialFile } from './local/stat.js';
@@ -41,6 +41,8 @@ import type {
   WriteOptions,
 } from './store.js';
 
+export type { ComposedTree } from './local/folders.js';
+
 export interface LocalStoreOptions {
   /** Read through symbolic links, in `list` (where its own option doesn't say otherwise), `head` and `open`. */
   followSymlinks?: boolean;
@@ -49,6 +51,8 @@ export interface LocalStoreOptions {
    * a warning and no failure.
    */
   onProblem?: (problem: CloudSyncError) => void;
+  /** For reading a snapshot: others that belong into it. */
+  tree?: ComposedTree;
   /** Told of each file that rights didn't allow to give to its owner. */
   onOwnerNotKept?: (file: { key: string; uid?: number; gid?: number }) => void;
 }
@@ -79,7 +83,7 @@ const FEATURES: StoreFeatures = {
  * Throws INVALID_INPUT for a path that isn't absolute.
  */
 export function openLocalStore(root: string, options: LocalStoreOptions = {}): StoreWithLinks {
-  return new LocalStore(new Root(realPathOf(root)), options);
+  return new LocalStore(new Root(realPathOf(root), options.tree), options);
 }
 
 /**

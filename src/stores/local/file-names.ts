@@ -18,6 +18,10 @@ export type DiskName = string | Buffer;
 const QUOTE = '‛';
 /** Names that rclone's Dot rule makes; they stay as they are. */
 const QUOTED_DOTS = new Set(['‛．', '‛．‛．']);
+/**
+ * In the top folder of a Btrfs subvolume: where its snapshots lie while they are read. Never listed, and no key's name.
+ */
+export const SNAPSHOT_FOLDER = '.cloud-sync-snapshots';
 const TEMPORARY = /^\.cloud-sync-[uw]-[0-9a-z-]+\.parts?$/;
 
 /** The key segment of a name given as bytes. */
@@ -49,7 +53,7 @@ export function diskNameOf(segment: string): DiskName {
   if (segment === '' || segment === '.' || segment === '..' || /[\0/]/.test(segment)) {
     throw invalidName(segment);
   }
-  if (!segment.isWellFormed() || isTemporaryName(segment)) throw invalidName(segment);
+  if (!segment.isWellFormed() || isOwnName(segment)) throw invalidName(segment);
   if (!segment.includes(QUOTE) || QUOTED_DOTS.has(segment)) return segment;
   const raw = rawOfKey(segment);
   const bytes = rawToBytes(raw);
@@ -83,9 +87,14 @@ export function joinPath(folder: DiskName, name: DiskName): DiskName {
   return Buffer.concat([Buffer.from(folder), Buffer.from('/'), Buffer.from(name)]);
 }
 
-/** Whether a name is one of our temporary files: never listed, never written by a key. */
+/** Whether a name is one of our temporary files. */
 export function isTemporaryName(name: string): boolean {
   return name.startsWith('.cloud-sync-') && TEMPORARY.test(name);
+}
+
+/** Whether a name is one that only we use: no part of the user's tree. */
+export function isOwnName(name: string): boolean {
+  return name === SNAPSHOT_FOLDER || isTemporaryName(name);
 }
 
 function rawOfKey(segment: string): string {

@@ -63,6 +63,14 @@ export class Folder {
   }
 }
 
+/** More than one folder read as one tree: a snapshot and those of the file systems mounted in it. */
+export interface ComposedTree {
+  /** Absolute path of an empty folder to that of the folder which is read in its place. */
+  replaced: ReadonlyMap<string, string>;
+  /** Subvolumes of Btrfs that are missing can be told by their inode. */
+  marksSubvolumes: boolean;
+}
+
 /** The root folder of a store. */
 export class Root {
   /** Folders whose own names, and those above, are known to survive a power cut; a few, the others are synced again. */
@@ -71,12 +79,19 @@ export class Root {
   constructor(
     /** Absolute, without symbolic links. */
     readonly path: string,
+    readonly tree?: ComposedTree,
   ) {}
 
   pathOf(names: readonly DiskName[]): DiskName {
     let path: DiskName = this.path;
-    for (const name of names) path = joinPath(path, name);
+    for (const name of names) path = this.step(path, name);
     return path;
+  }
+
+  /** The path of `name` in the folder `path`. */
+  step(path: DiskName, name: DiskName): DiskName {
+    const joined = joinPath(path, name);
+    return (typeof joined === 'string' ? this.tree?.replaced.get(joined) : undefined) ?? joined;
   }
 
   /**
@@ -163,7 +178,7 @@ export class Root {
     let path: DiskName = this.path;
     if (fs.realpathSync(this.path) !== this.path) throw obstructed(this.path);
     for (const name of names) {
-      path = joinPath(path, name);
+      path = this.step(path, name);
       if (fs.lstatSync(path).isDirectory()) continue;
       throw obstructed(path);
     }

@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { throwIfAborted } from '../../errors.js';
 import type { PendingUpload } from '../store.js';
-import { type DiskName, diskNamesOf, isTemporaryName, joinPath } from './file-names.js';
+import { type DiskName, diskNamesOf, isTemporaryName, joinPath, SNAPSHOT_FOLDER } from './file-names.js';
 import type { Root } from './folders.js';
 import { systemErrorName } from './system-errors.js';
 import { isUploadName, recordNameOf, writerState } from './temporary-names.js';
@@ -93,6 +93,7 @@ async function* temporaryFiles(
     for (const entry of readFolder(folder)) {
       if (entry.isDirectory()) {
         const name = entry.name.toString('utf8');
+        if (name === SNAPSHOT_FOLDER) continue;
         folders.push(
           joinPath(folder, Buffer.from(name, 'utf8').equals(entry.name) ? name : Buffer.from(entry.name)),
         );

@@ -8,19 +8,14 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { asCloudSyncError, CloudSyncError, throwIfAborted } from '../../errors.js';
 import type { ListOptions, ObjectKind, StoredObject } from '../store.js';
 import { compareUtf8 } from '../utf8-order.js';
-import {
-  type DiskName,
-  diskNamesOf,
-  isTemporaryName,
-  joinPath,
-  keyOfBytes,
-  keyOfText,
-} from './file-names.js';
+import { type DiskName, diskNamesOf, isOwnName, keyOfBytes, keyOfText } from './file-names.js';
 import type { Root } from './folders.js';
 import { kindOf, objectOf, specialFile } from './stat.js';
 import { fromSystemError, systemErrorName } from './system-errors.js';
 
 const PAGE_SIZE = 1000;
+/** BTRFS_EMPTY_SUBVOL_DIR_OBJECTID. */
+const EMPTY_SUBVOLUME_INODE = 2n;
 /** Something that vanished between two looks at it was deleted, which is no fault. */
 const VANISHED = new Set(['ENOENT', 'ENOTDIR']);
 
@@ -120,7 +115,7 @@ class Walker {
     } else if (isAfter) {
       const object = candidate.problem
         ? troubled(key, 'special', candidate.problem)
-        : this.#lookAt(joinPath(level.path, candidate.name), key, candidate);
+        : this.#lookAt(this.#root.step(level.path, candidate.name), key, candidate);
       if (object !== undefined) this.#emit(object, place);
     }
   }
@@ -128,7 +123,7 @@ class Walker {
   #visitFolder(level: Level, candidate: Candidate, key: string, place: string): void {
     const { entersFolder, folders, shallow } = this.#options;
     if (entersFolder !== undefined && !entersFolder(`${key}/`)) return;
-    const path = joinPath(level.path, candidate.name);
+    const path = this.#root.step(level.path, candidate.name);
     const isAfter = this.#startAfter === '' || compareUtf8(place, this.#startAfter) > 0;
     if (candidate.problem !== undefined) {
       this.#emitFolder(troubled(key, 'folder', candidate.problem), place);
@@ -136,6 +131,7 @@ class Walker {
     }
     let below: Level | undefined;
     try {
+      this.#requireWhole(path, key, candidate);
       if (shallow !== true) below = this.#readLevel(path, `${key}/`, place, '', candidate.stats);
     } catch (error) {
       if (VANISHED.has(systemErrorName(error))) return;
@@ -147,6 +143,18 @@ class Walker {
       if (object !== undefined) this.#emitFolder(object, place);
     }
     if (below !== undefined) this.#levels.push(below);
+  }
+
+  /** In a snapshot of Btrfs, a subvolume that has none of its own is an empty folder with an inode of its own kind. */
+  #requireWhole(path: DiskName, key: string, candidate: Candidate): void {
+    if (this.#root.tree?.marksSubvolumes !== true) return;
+    const { ino } = candidate.stats ?? fs.lstatSync(path, { bigint: true });
+    if (ino !== EMPTY_SUBVOLUME_INODE) return;
+    throw new CloudSyncError(
+      'NOT_SUPPORTED',
+      `${JSON.stringify(key)} is a subvolume of its own, which the snapshot does not hold`,
+      { path: key, advice: 'Exclude it and give it a task of its own, or switch "snapshot" off.' },
+    );
   }
 
   /** `place` of a folder ends in a slash, the order key of its entry doesn't. */
@@ -177,7 +185,7 @@ class Walker {
     let isAscii = true;
     for (const [name, segment, entry] of entriesOf(path)) {
       if (nameStart !== '' && !segment.startsWith(nameStart)) continue;
-      if (typeof name === 'string' && isTemporaryName(name)) continue;
+      if (typeof name === 'string' && isOwnName(name)) continue;
       const candidate = this.#candidate(level, name, segment, entry);
       if (candidate === undefined) continue;
       isAscii &&= isBelowSurrogates(candidate.place);
@@ -216,7 +224,7 @@ class Walker {
   /** Looks where a link leads; false where the link is gone. */
   #follow(level: Level, candidate: Candidate): boolean {
     const key = level.key + candidate.segment;
-    const path = joinPath(level.path, candidate.name);
+    const path = this.#root.step(level.path, candidate.name);
     candidate.kind = 'special';
     try {
       const stats = fs.statSync(path, { bigint: true });
