@@ -74,7 +74,8 @@ export async function look(run: RunContext, pair: Pair): Promise<Verdict> {
   // A file that was touched since both were equal may have had its time put back; one that had just been changed when it
   // was looked at may have been changed once more.
   const isTouched = known !== undefined && !isSameLocalFile(known, local);
-  const isDoubtful = isReplaced || isTouched || known?.settled === false;
+  const isDoubtful =
+    isReplaced || isTouched || known?.settled === false || run.settings.provesContent === true;
   // Before a source is deleted its copy has to be proven by more than size and time, where the provider can prove it.
   const isEnough = isSame && !run.settings.checksum && !isDoubtful && !isMove;
   if (isEnough) return { kind: 'equal', local, remote, md5: md5OfRemote };
@@ -83,8 +84,14 @@ export async function look(run: RunContext, pair: Pair): Promise<Verdict> {
     const kind = isSame || run.settings.checksum ? 'equal' : 'time-differs';
     return { kind, local, remote, md5: md5OfRemote };
   }
-  if (comparison === 'unknown' && isSame && !isReplaced && !isTouched) return { kind: 'equal', local, remote, md5: '' };
+  const isUnproven = isReplaced || isTouched || isYoungerThanWanted(run, local);
+  if (comparison === 'unknown' && isSame && !isUnproven) return { kind: 'equal', local, remote, md5: '' };
   return { kind: 'different' };
+}
+
+/** Written after the moment that is asked for: where no hash tells, its size and time prove nothing. */
+function isYoungerThanWanted({ settings: { asOf } }: RunContext, { identity }: StoredObject): boolean {
+  return asOf !== undefined && identity !== undefined && identity.changeTime > BigInt(asOf) * 1_000_000n;
 }
 
 /** The remote object with the time and hashes that a listing may lack. */

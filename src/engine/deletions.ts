@@ -7,6 +7,7 @@ import type { BackupFolder } from './backup-folder.js';
 import { keyOfPath } from './location.js';
 import type { Meetings } from './meetings.js';
 import type { RunContext } from './run-context.js';
+import { presentAtSource } from './source-presence.js';
 import { SpooledList } from './spooled-list.js';
 
 /** A file at the destination that the source doesn't have. */
@@ -138,24 +139,15 @@ export class Deletions {
   /** A page missing from a listing must not delete: the source is asked for each of them. */
   private async confirmAbsent(page: DueDelete[]): Promise<DueDelete[]> {
     const { run } = this;
-    const absent: DueDelete[] = [];
-    for (let at = 0; at < page.length; at += ASKED_AT_ONCE) {
-      const some = page.slice(at, at + ASKED_AT_ONCE);
-      const found = await Promise.all(
-        some.map(({ path }) =>
-          run.source.store.head(keyOfPath(run.source, path, 'file'), { signal: run.signal }),
-        ),
-      );
-      for (const [index, due] of some.entries()) {
-        // A folder or a link of that name is no file: the file did go.
-        const kind = found[index]?.kind;
-        if (kind === undefined || kind === 'folder' || kind === 'link') absent.push(due);
-        else {
-          run.log('keep', due.path, { level: 'warning', message: 'The source has it after all' });
-        }
-      }
-    }
-    return absent;
+    const keys = page.map(({ path }) => keyOfPath(run.source, path, 'file'));
+    const present = await presentAtSource(run, keys);
+    return page.filter(({ path }, index) => {
+      // A folder or a link of that name is no file: the file did go.
+      const kind = present.get(keys[index]!)?.kind;
+      if (kind === undefined || kind === 'folder' || kind === 'link') return true;
+      run.log('keep', path, { level: 'warning', message: 'The source has it after all' });
+      return false;
+    });
   }
 
   private async deletePage(page: DueDelete[]): Promise<void> {

@@ -3,7 +3,7 @@
 import { CloudSyncError, hasCode, throwIfAborted } from '../errors.js';
 import type { StoredObject } from '../stores/store.js';
 import { CHANGING_RUNS } from './changing-files.js';
-import { glance, isSameTime, localMd5, look, type Pair } from './comparison.js';
+import { glance, localMd5, look, type Pair } from './comparison.js';
 import type { Deletions } from './deletions.js';
 import { EmptyFolders } from './empty-folders.js';
 import { keyOfPath, type Location, namedKind, pathOfKey } from './location.js';
@@ -11,6 +11,7 @@ import type { Meeting } from './march.js';
 import { settleEqual, settleRenamed, settleTime, settleTransferred } from './outcome.js';
 import { type GoneFile, type NewFile, Renames } from './renames.js';
 import type { RunContext } from './run-context.js';
+import { presentAtSource } from './source-presence.js';
 import { Thawing } from './thawing.js';
 import { type TransferJob, transferFile } from './transfer.js';
 import { WorkLane } from './work-lane.js';
@@ -147,8 +148,9 @@ export class Meetings {
       return;
     }
     if (this.isUnusable(meeting.remote, run.remote)) return;
+    if (this.isCollided(meeting.remote)) return;
     await this.emptyFolders.passTo(meeting.sortKey);
-    const path = this.pathOf(meeting);
+    const path = await this.pathOf(meeting);
     if (path === undefined) return;
     const isFolder = meeting.sortKey.endsWith('/');
     if (!this.isWanted(path, isFolder)) return;
@@ -244,7 +246,34 @@ export class Meetings {
     if (rest.local !== undefined || rest.remote !== undefined) await this.take(rest);
   }
 
-  private pathOf(meeting: Meeting): string | undefined {
+  /**
+   * A key with an empty name in it (`a//b`) is no path; where there is also the key that it would be without that name
+   * (`a/b`), nobody can tell which of them is meant by that path, and neither is transferred.
+   */
+  private async collidesCollapsed(key: string, relative: string): Promise<boolean> {
+    const { run } = this;
+    const usualKey = run.remote.prefix + relative.replace(/\/{2,}/g, '/').replace(/^\//, '');
+    if (usualKey === key || usualKey === run.remote.prefix) return false;
+    if (!this.collided.has(usualKey)) {
+      const present = await presentAtSource(run, [usualKey]);
+      if (!present.has(usualKey)) return false;
+      this.collided.add(usualKey);
+      this.failCollision(usualKey, [key, usualKey]);
+    }
+    this.failCollision(key, [key, usualKey]);
+    return true;
+  }
+
+  private failCollision(key: string, names: string[]): void {
+    this.run.fail(
+      new CloudSyncError('COLLISION', `Several names are one at the other side: ${names.join(', ')}`, {
+        advice: 'Rename all but one of them.',
+      }),
+      key,
+    );
+  }
+
+  private async pathOf(meeting: Meeting): Promise<string | undefined> {
     const { local, remote, settings, isPush, problems, counts } = this.run;
     if (meeting.local !== undefined) {
       const { key, kind } = meeting.local;
@@ -259,7 +288,7 @@ export class Meetings {
       counts.skipped++;
       // At the destination it is another program's; in an encrypted source it may be too.
       if (isPush || settings.namesEncrypted) problems.warning(error, relative);
-      else problems.error(error, relative);
+      else if (!(await this.collidesCollapsed(object.key, relative))) problems.error(error, relative);
       return undefined;
     }
   }
@@ -270,14 +299,7 @@ export class Meetings {
     extra: StoredObject[],
   ): void {
     const names = objects.filter((object) => object !== undefined).map((object) => object.key);
-    for (const object of source === undefined ? extra : [source, ...extra]) {
-      this.run.fail(
-        new CloudSyncError('COLLISION', `Several names are one at the other side: ${names.join(', ')}`, {
-          advice: 'Rename all but one of them.',
-        }),
-        object.key,
-      );
-    }
+    for (const { key } of source === undefined ? extra : [source, ...extra]) this.failCollision(key, names);
   }
 
   private takeFolder(path: string, meeting: Meeting): void {
@@ -408,17 +430,21 @@ export class Meetings {
     await lane.add(() => this.guarded(path, () => this.transfer(job)));
   }
 
+  /** Another key that becomes the same name was met before; both are reported by now. */
+  private isCollided(remote: StoredObject | undefined): boolean {
+    return !this.run.isPush && remote !== undefined && this.collided.has(remote.key);
+  }
+
   /**
    * A key that no name maps to (`../x`, which arrives as `．．/x`) could meet the file of another key. If there is one,
    * neither is transferred.
    */
   private async isSafeName(path: string, source: StoredObject): Promise<boolean> {
     const { run } = this;
-    if (this.collided.delete(source.key)) return false;
     const usualKey = keyOfPath(run.remote, path, 'file');
     if (usualKey === source.key) return true;
-    const usual = await run.remote.store.head(usualKey, { signal: run.signal });
-    if (usual !== undefined) {
+    const present = await presentAtSource(run, [usualKey, source.key]);
+    if (present.has(usualKey)) {
       this.collided.add(usualKey);
       for (const key of [source.key, usualKey]) {
         run.fail(
@@ -437,12 +463,9 @@ export class Meetings {
     const localKey = keyOfPath(run.local, path, 'file');
     this.oddlyNamed.add(localKey);
     const local = await run.local.store.head(localKey, { signal: run.signal });
-    const remote = await run.remote.store.head(source.key, { signal: run.signal });
-    const isThere =
-      local?.size === source.size &&
-      remote?.modificationTime !== undefined &&
-      isSameTime(run, local.modificationTime!, remote.modificationTime);
-    return !isThere;
+    const remote = present.get(source.key);
+    if (local?.kind !== 'file' || remote === undefined) return true;
+    return (await look(run, { sortKey: source.key, local, remote })).kind !== 'equal';
   }
 
   private async transfer(job: TransferJob): Promise<void> {
@@ -465,7 +488,8 @@ export class Meetings {
         return;
       }
       if (hasCode(error, 'CHANGING') && this.isStillInUse(error, job)) return;
-      if (hasCode(error, 'NOT_FOUND') && (await this.isGone(job.source.key))) {
+      const isOfNow = run.settings.asOf === undefined;
+      if (isOfNow && hasCode(error, 'NOT_FOUND') && (await this.isGone(job.source.key))) {
         this.leaveOut(job);
         run.problems.warning(
           new CloudSyncError('NOT_FOUND', 'Was removed at the source while the run went on', {

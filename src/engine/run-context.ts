@@ -22,6 +22,8 @@ export interface TransferSettings {
   dryRun: boolean;
   /** Compare by hash and size instead of time and size. */
   checksum: boolean;
+  /** What is there on both sides is equal only if its content is, where that can be told; size and time are not enough. */
+  provesContent?: boolean;
   followSymlinks: boolean;
   createEmptySrcDirs: boolean;
   /** Names at the remote side are encrypted: one that can't be read is another program's, or has another password. */

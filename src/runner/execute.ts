@@ -208,7 +208,7 @@ class Running {
     const folder = this.openLocal(effective.path);
     const local: Location = { store: folder, prefix: '', names: providerNames(folder.features.names) };
     const remote = remoteLocation(throttled(bare, task), cipher, task.folder);
-    checkAsOf(request, bare);
+    const versionsUnsure = await checkAsOf(request, bare, host.signal);
     if (cipher !== undefined) await checkPassword(bare, remote.prefix, cipher, host.signal);
     const settings = this.settings(filter, remote);
     const state = this.stateFolder;
@@ -219,6 +219,7 @@ class Running {
     const writes = request.operation !== 'verify' && !settings.dryRun;
     const journal = writes ? new UploadJournal(join(state, 'uploads.jsonl')) : undefined;
     const context = new RunContext(local, remote, settings, host, index, journal);
+    if (versionsUnsure !== undefined) context.problems.warning(versionsUnsure);
     context.owners = new OwnersNotKept(effective.path, ({ key }, owner) =>
       context.log('owner', key, {
         level: 'warning',
@@ -290,6 +291,8 @@ class Running {
       transferMode,
       dryRun,
       checksum: task.checksum,
+      // Whoever restores doubts what is there: size and time alone don't make it the copy.
+      provesContent: restore !== undefined,
       followSymlinks: task.followSymlinks,
       createEmptySrcDirs: task.createEmptySrcDirs,
       metadata: task.metadata,
@@ -450,9 +453,30 @@ function leaveOut(task: TaskSettings, remote: Location): string[] {
   return isInside ? [RESERVED_PREFIX, backup.slice(prefix.length)] : [RESERVED_PREFIX];
 }
 
-function checkAsOf({ restore }: RunRequest, store: Store): void {
-  if (restore?.asOf === undefined || store.features.versions) return;
-  throw new CloudSyncError('NOT_SUPPORTED', 'This provider keeps no versions, so there is no earlier state', {
+/**
+ * Without versions there is no earlier state, and what a listing of them shows would pass for one. Gives a warning where
+ * the provider doesn't tell.
+ */
+async function checkAsOf(
+  { restore }: RunRequest,
+  store: Store,
+  signal: AbortSignal,
+): Promise<CloudSyncError | undefined> {
+  if (restore?.asOf === undefined) return undefined;
+  const keeps =
+    store.features.versions && (store.keepsVersions === undefined || (await store.keepsVersions(signal)));
+  if (keeps === undefined) {
+    return new CloudSyncError(
+      'NO_PERMISSION',
+      'This credential may not see whether the bucket keeps versions',
+      {
+        path: '',
+        advice: 'If it does not, files that were changed or deleted since then are missing from the restore.',
+      },
+    );
+  }
+  if (keeps) return undefined;
+  throw new CloudSyncError('NOT_SUPPORTED', 'No versions are kept there, so there is no earlier state', {
     field: 'asOf',
     advice: 'Leave "as of" empty to restore what is there now.',
   });

@@ -418,6 +418,11 @@ export interface Store {
    * store in which two keys share a place (a link `a.rclonelink` and a file or folder `a`). Undefined where nothing does.
    */
   occupant?(key: string): Promise<StoredObject | undefined>;
+  /**
+   * Whether old versions are kept here, where that depends on the bucket and `features.versions` can't tell; undefined
+   * where the provider doesn't say it to this credential. Asked only by who needs them: it may take a request.
+   */
+  keepsVersions?(signal?: AbortSignal): Promise<boolean | undefined>;
   /** Moves a file or folder within a file system (obstacles set aside); NOT_SUPPORTED elsewhere. */
   rename(key: string, newKey: string, signal?: AbortSignal): Promise<void>;
   /** Asks an archived object back for `days`; NOT_SUPPORTED where there is no archive. */

@@ -5,6 +5,7 @@ import type { StoredObject } from '../store.js';
 import type { S3Connection } from './connection.js';
 import { objectFromHeaders } from './objects.js';
 import { encodeQuery } from './signature.js';
+import { elementText } from './xml.js';
 
 /** For so long a bucket that was seen is believed to be there still. ms. */
 const BUCKET_SEEN_MS = 5000;
@@ -75,6 +76,25 @@ export class Looker {
       ...(signal === undefined ? {} : { signal }),
     });
     this.#bucketSeenAt = performance.now();
+  }
+
+  /**
+   * Whether old versions were ever kept in this bucket ("GetBucketVersioning": no status where versioning was never on);
+   * undefined where the key may not ask or the server doesn't know the question.
+   */
+  async keepsVersions(signal: AbortSignal | undefined): Promise<boolean | undefined> {
+    const response = await this.connection.send({
+      kind: 'HEAD',
+      method: 'GET',
+      action: 'look at the bucket',
+      bucket: this.bucket,
+      query: 'versioning=',
+      accepts: [400, 403, 404, 405, 501],
+      ...(signal === undefined ? {} : { signal }),
+    });
+    const xml = response.bytes.toString();
+    if (response.status !== 200 || !xml.includes('<VersioningConfiguration')) return undefined;
+    return ['Enabled', 'Suspended'].includes(elementText(xml, 'Status') ?? '');
   }
 
   /** 404 for an object is also what a missing bucket gives. */

@@ -100,6 +100,10 @@ export class S3Store implements Store {
     await this.#looker.check(this.#confinedTo, signal);
   }
 
+  async keepsVersions(signal?: AbortSignal): Promise<boolean | undefined> {
+    return this.features.versions ? await this.#looker.keepsVersions(signal) : false;
+  }
+
   list(options: ListOptions = {}): AsyncIterable<readonly StoredObject[]> {
     if ((options.asOf !== undefined || options.versions === true) && !this.features.versions) {
       throw new CloudSyncError('NOT_SUPPORTED', 'This service keeps no old versions', {
