@@ -14,8 +14,17 @@ let ownStart: string | undefined;
 
 export function newWriteName(): string {
   ownStart ??= startOf(process.pid) ?? '0';
-  const random = randomBytes(5).toString('hex');
-  return `.cloud-sync-w-${thisPlace()}-${process.pid}-${ownStart}-${random}.part`;
+  return `.cloud-sync-w-${thisPlace()}-${process.pid}-${ownStart}-${randomHex()}.part`;
+}
+
+let randomness = '';
+
+/** Ten random digits. Drawn in stock, because every file needs some and each draw asks the system. */
+function randomHex(): string {
+  if (randomness === '') randomness = randomBytes(500).toString('hex');
+  const digits = randomness.slice(0, 10);
+  randomness = randomness.slice(10);
+  return digits;
 }
 
 export function newUploadName(): string {
@@ -61,11 +70,15 @@ function placeWords(): string {
   }
 }
 
-/** When a process started, in clock ticks since the boot: field 22 of proc(5)'s stat, counted after the name's bracket. */
+/**
+ * When a process that lives started, in clock ticks since the boot: fields 3 and 22 of proc(5)'s stat, counted after the
+ * name's bracket. A zombie is dead, and in containers whose first process reaps nobody it stays in the table for ever.
+ */
 function startOf(pid: number): string | undefined {
   try {
     const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return /^[ZX]/.test(fields[0] ?? '') ? undefined : fields[19];
   } catch {
     return undefined;
   }
