@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createCipher } from '../../src/stores/encryption/cipher.js';
 import { openGoogleCloudStorageAccount } from '../../src/stores/google-cloud-storage.js';
 import type { Account } from '../../src/stores/store.js';
 import { pseudoRandomBytes } from '../conformance/support.js';
@@ -100,29 +101,32 @@ describe('runs on Google Cloud Storage (strict server)', function () {
     assert.equal(server.buckets.get('runs')!.objects.get('touched')!.length, 1);
   });
 
-  it('take up an upload that was stopped, without sending a byte again', async () => {
-    const size = 24 * MIB;
-    writeTree(bench.localRoot, {});
-    writeFileSync(join(bench.localRoot, 'large'), pseudoRandomBytes(size));
-    utimesSync(join(bench.localRoot, 'large'), 1_600_000_000, 1_600_000_000);
-    const controller = new AbortController();
-    server.faults.add({
-      kind: 'session.put',
-      skip: 2,
-      action: { type: 'edit-answer', edit: () => controller.abort() },
+  for (const isEncrypted of [false, true]) {
+    const what = isEncrypted ? 'an encrypted upload' : 'an upload';
+    it(`take up ${what} that was stopped, without sending a byte again`, async () => {
+      const size = 24 * MIB;
+      if (isEncrypted) bench.cipher = await createCipher({ password: 'secret', filenameEncryption: true });
+      writeTree(bench.localRoot, {});
+      writeFileSync(join(bench.localRoot, 'large'), pseudoRandomBytes(size));
+      utimesSync(join(bench.localRoot, 'large'), 1_600_000_000, 1_600_000_000);
+      const controller = new AbortController();
+      const abort = () => controller.abort();
+      server.faults.add({ kind: 'session.put', skip: 2, action: { type: 'edit-answer', edit: abort } });
+      await runOnce(bench, { signal: controller.signal }).catch(() => {});
+      server.faults.clear();
+      const before = sessionBytes();
+      assert.ok(before >= size / 2 && before < size, `${before} of ${size} bytes were sent`);
+      server.requests.reset();
+      const second = await runOnce(bench);
+      assert.deepEqual(second.errors, []);
+      assert.equal(server.requests.counts['session.start'] ?? 0, 0);
+      const stored = [...server.buckets.get('runs')!.objects.values()][0]![0]!.bytes.length;
+      assert.equal(before + sessionBytes(), stored);
+      const restored = await restore();
+      const local = readFileSync(join(bench.localRoot, 'large'));
+      assert.ok(readFileSync(join(restored.localRoot, 'large')).equals(local));
     });
-    await runOnce(bench, { signal: controller.signal }).catch(() => {});
-    server.faults.clear();
-    const before = sessionBytes();
-    assert.ok(before >= size / 2 && before < size, `${before} of ${size} bytes were sent`);
-    server.requests.reset();
-    const second = await runOnce(bench);
-    assert.deepEqual(second.errors, []);
-    assert.equal(before + sessionBytes(), size);
-    const restored = await restore();
-    const local = readFileSync(join(bench.localRoot, 'large'));
-    assert.ok(readFileSync(join(restored.localRoot, 'large')).equals(local));
-  });
+  }
 
   it('begin an upload anew where the file was changed in between', async () => {
     const size = 20 * MIB;

@@ -364,6 +364,9 @@ describe('Google Cloud Storage store', function () {
       server.faults.add({ kind: 'objects.insert', times: 1, action: { type: 'drop-answer' } });
       const written = await store.write('x', contentOf('x'), { ifNoneMatch: '*' });
       assert.equal(written.etag, (await store.head('x'))?.etag);
+      server.faults.add({ kind: 'objects.rewrite', times: 1, action: { type: 'drop-answer' } });
+      const copied = await store.copy('x', 'y', { ifNoneMatch: '*' });
+      assert.equal(copied.etag, (await store.head('y'))?.etag);
       server.faults.add({ kind: 'objects.delete', times: 1, action: { type: 'drop-answer' } });
       await store.delete({ key: 'x', ifMatch: written.etag! });
       assert.equal(await store.head('x'), undefined);

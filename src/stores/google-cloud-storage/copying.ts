@@ -5,11 +5,10 @@
 
 import { CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
 import type { CopyOptions, ProviderOptions, StoredObject } from '../store.js';
-import { encodeName, objectPath } from './connection.js';
+import { encodeName, type GcsRequest, objectPath } from './connection.js';
 import { type BucketPlace, lookAt, resourceAt } from './looking.js';
 import {
   conditionQuery,
-  hashesOf,
   OBJECT_FIELDS,
   type ObjectResource,
   objectOf,
@@ -55,18 +54,25 @@ export async function copyObject(
     ...(source.metadata === undefined ? {} : { metadata: source.metadata }),
   };
   const description = attributes === undefined ? kept : replaced(kept, key, attributes, options);
-  const resource = await rewrite(place, sourceKey, key, generation, description, copy);
-  const object = objectOf(resource);
-  const expected = hashesOf(source.md5Hash, source.crc32c);
-  const found = hashesOf(resource.md5Hash, resource.crc32c);
-  const isSame =
-    object.size === Number(source.size) &&
-    (expected?.md5 === undefined || found?.md5 === undefined || expected.md5 === found.md5) &&
-    (source.crc32c === undefined || resource.crc32c === undefined || source.crc32c === resource.crc32c);
-  if (!isSame) {
-    throw new CloudSyncError('CHECKSUM_MISMATCH', `"${key}" is not what was to be copied`, { path: key });
+  const attempts = { last: 0 };
+  try {
+    const resource = await rewrite(place, sourceKey, key, generation, description, copy, attempts);
+    if (isCopyOf(source, resource)) return objectOf(resource);
+  } catch (error) {
+    // An earlier attempt may have been carried out although its answer was lost.
+    if (!hasCode(error, 'PRECONDITION_FAILED') || attempts.last < 2) throw error;
+    const present = await resourceAt(place, key, { signal });
+    if (present === undefined || !isCopyOf(source, present)) throw error;
+    return objectOf(present);
   }
-  return object;
+  throw new CloudSyncError('CHECKSUM_MISMATCH', `"${key}" is not what was to be copied`, { path: key });
+}
+
+function isCopyOf(source: ObjectResource, copy: ObjectResource): boolean {
+  const agrees = (a: string | undefined, b: string | undefined) => !a || !b || a === b;
+  return (
+    source.size === copy.size && agrees(source.md5Hash, copy.md5Hash) && agrees(source.crc32c, copy.crc32c)
+  );
 }
 
 /** The bytes stay what they are, and how they are packed. */
@@ -94,11 +100,12 @@ async function rewrite(
   generation: string | undefined,
   description: ObjectResource,
   copy: CopyOptions,
+  attempts: { last: number },
 ): Promise<ObjectResource> {
   let rewriteToken: string | undefined;
   try {
     for (;;) {
-      const answer: RewriteAnswer = await connection.ask<RewriteAnswer>({
+      const request: GcsRequest = {
         kind: 'COPY',
         method: 'POST',
         action: 'copy',
@@ -115,6 +122,9 @@ async function rewrite(
         key,
         silenceMs: COPYING_SILENCE_MS,
         ...(copy.signal === undefined ? {} : { signal: copy.signal }),
+      };
+      const answer: RewriteAnswer = await connection.ask<RewriteAnswer>(request).finally(() => {
+        attempts.last = request.sent ?? 0;
       });
       if (answer.done === true && answer.resource !== undefined) return answer.resource;
       if (answer.rewriteToken === undefined || answer.done === true) {

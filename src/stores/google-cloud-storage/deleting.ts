@@ -77,7 +77,8 @@ async function deleteBatch(
   const left = requests.flatMap((_, index) => {
     const error = outcomes[index]?.error;
     const isOpen = outcomes[index] === undefined;
-    return isOpen || error?.retryable === true || error?.code === 'PRECONDITION_FAILED' ? [index] : [];
+    const mayChange = error?.retryable === true || error?.code === 'PRECONDITION_FAILED';
+    return isOpen || mayChange || error?.httpStatus === 401 ? [index] : [];
   });
   const worker = async (): Promise<void> => {
     for (let index = left.shift(); index !== undefined; index = left.shift()) {

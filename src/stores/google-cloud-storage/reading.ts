@@ -8,7 +8,7 @@
 import { CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
 import { algorithmsOf, Hasher, requireHashes } from '../hashing.js';
 import { type HttpResponse, pause } from '../http.js';
-import type { OpenedObject, OpenOptions, StoredObject } from '../store.js';
+import type { Hashes, OpenedObject, OpenOptions, StoredObject } from '../store.js';
 import { objectPath } from './connection.js';
 import { type BucketPlace, lookAt } from './looking.js';
 import { hashesOf, readHashHeader } from './objects.js';
@@ -79,7 +79,8 @@ async function tryOpen(
       if (listed !== undefined && versionId === undefined) return undefined;
       throw notThere(key);
     }
-    const read = response === undefined ? object! : objectOfMedia(key, response, object ?? listed!);
+    const read =
+      response === undefined ? object! : objectOfMedia(key, response, object ?? listed!, object?.hashes);
     if (read === undefined) {
       response?.discard();
       return undefined;
@@ -104,6 +105,7 @@ function objectOfMedia(
   key: string,
   { headers }: HttpResponse,
   known: Pick<StoredObject, 'versionId' | 'modificationTime' | 'metadata'> & Partial<StoredObject>,
+  knownHashes: Hashes | undefined,
 ): StoredObject | undefined {
   const generation = headers['x-goog-generation'];
   if (generation !== undefined && known.versionId !== undefined && generation !== known.versionId)
@@ -118,7 +120,7 @@ function objectOfMedia(
   if (known.metadata !== undefined) object.metadata = known.metadata;
   if (known.storedTime !== undefined) object.storedTime = known.storedTime;
   const found = readHashHeader(headers['x-goog-hash']);
-  const hashes = hashesOf(found.md5, found.crc32c);
+  const hashes = knownHashes ?? hashesOf(found.md5, found.crc32c);
   if (hashes !== undefined) object.hashes = hashes;
   const storageClass = headers['x-goog-storage-class'];
   if (storageClass !== undefined) object.storageClass = storageClass;

@@ -39,6 +39,9 @@ export const MAX_PARTS = 10_000;
 /** Objects larger than this don't exist: https://cloud.google.com/storage/quotas#objects */
 const MAX_SIZE = 5 * 1024 * 1024 * MIB;
 
+/** Before an object appears the service may take its time. ms. */
+const FINISHING_SILENCE_MS = 600_000;
+
 const INCOMPLETE = 308;
 /** What sessions that are over answer: unknown, gone, cancelled. */
 const OVER = [404, 410, 499];
@@ -306,7 +309,7 @@ export class ResumableUpload implements Upload {
     signal: AbortSignal | undefined,
   ): Promise<HttpResponse> {
     try {
-      return await this.#put(range, bytes, { 'x-goog-hash': hash }, signal);
+      return await this.#put(range, bytes, { 'x-goog-hash': hash }, signal, FINISHING_SILENCE_MS);
     } catch (error) {
       // All bytes would have to be sent again, which is another upload.
       if (!hasCode(error, 'CHECKSUM_MISMATCH')) throw error;
@@ -319,12 +322,14 @@ export class ResumableUpload implements Upload {
     body: GcsRequest['body'],
     headers: Record<string, string>,
     signal: AbortSignal | undefined,
+    silenceMs?: number,
   ): Promise<HttpResponse> {
     return this.context.connection.send({
       ...sessionRequest(this.context, this.state, 'PUT'),
       headers: { 'content-range': range, ...headers },
       accepts: [INCOMPLETE],
       attempts: 1,
+      silenceMs,
       ...(body === undefined ? {} : { body }),
       ...(signal === undefined ? {} : { signal }),
     });
