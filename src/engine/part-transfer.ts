@@ -157,6 +157,7 @@ async function sendParts(
   // Parts of a local file are read one after the other anyway, so its hash can be had on the way.
   const hash = wantsMd5 && run.isPush && arrived.size === 0 ? createHash('md5') : undefined;
   const inFlight = new Set<Promise<void>>();
+  const spareBuffers: Buffer[] = [];
   let failure: { error: unknown } | undefined;
   let hashedTo = 0;
   for (let number = 1; number <= upload.partCount && failure === undefined; number++) {
@@ -172,7 +173,8 @@ async function sendParts(
       // Neighbouring parts may overlap; each byte is hashed once.
       const { offset, length } = partRange(upload, content.size, number);
       const hashed = Math.max(0, hashedTo - offset);
-      const part = await preparePart(sending, partContent(upload, content, number), hash, hashed);
+      const whole = partContent(upload, content, number);
+      const part = await preparePart(sending, whole, hash, hashed, spareBuffers);
       hashedTo = offset + length;
       const sent: Promise<void> = upload
         .sendPart(number, part.content, run.signal)
@@ -208,6 +210,7 @@ async function preparePart(
   part: Content,
   hash: Hash | undefined,
   hashed: number,
+  spareBuffers: Buffer[],
 ): Promise<PreparedPart> {
   const { run, count } = sending;
   if (!run.isPush) return { content: meteredContent(part, count), arrived: () => {}, release: () => {} };
@@ -217,14 +220,21 @@ async function preparePart(
   }
   const release = await run.budget.take(part.size, run.signal);
   try {
-    const bytes = Buffer.allocUnsafe(part.size);
+    const spare = spareBuffers.pop();
+    const buffer = spare !== undefined && spare.length >= part.size ? spare : Buffer.allocUnsafe(part.size);
+    const bytes = buffer.subarray(0, part.size);
     let position = 0;
     for await (const chunk of part.read()) {
       bytes.set(chunk, position);
       position += chunk.byteLength;
     }
     hash?.update(bytes.subarray(hashed));
-    return { content: contentOfBytes(bytes), arrived: () => count(part.size), release };
+    const arrived = () => {
+      // Only now: an attempt that was given up may still hold it. New memory for each part costs more than reading it.
+      spareBuffers.push(buffer);
+      count(part.size);
+    };
+    return { content: contentOfBytes(bytes), arrived, release };
   } catch (error) {
     release();
     throw error;

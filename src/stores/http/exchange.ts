@@ -125,8 +125,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   readonly #onAbort = (): void => this.cancel(abortedError());
-  readonly #discard = (): void =>
+  readonly #discard = (): void => {
+    // Looked at here too: an error takes its stack, and most answers were read to their end.
+    if (this.#ended) return;
     this.cancel(new CloudSyncError('CONNECTION_LOST', 'The answer was not read to its end'));
+  };
 
   #finish(error: unknown): void {
     if (this.#ended) return;

@@ -1,11 +1,13 @@
 /**
  * Uploads in parts to the local disk: big downloads that another process can take up. The parts are written where they
  * belong in a temporary file beside the target; a second file records what has arrived, one line a part, written when
- * the part is whole: number, size, MD5. A part counts as arrived only while its bytes have that MD5, so that neither a
- * kill in the middle nor a power cut leaves a wrong part.
+ * the part is whole: number, size, CRC-32. A part counts as arrived only while its bytes have that CRC, so that neither a
+ * kill in the middle nor a power cut leaves a wrong part. The hash of the whole is taken as far as parts have arrived
+ * without a gap, while the others are on their way.
  */
 
 import fs from 'node:fs';
+import { crc32 } from 'node:zlib';
 import { CloudSyncError, throwIfAborted } from '../../errors.js';
 import { algorithmsOf, Hasher, requireHashes } from '../hashing.js';
 import type {
@@ -96,6 +98,12 @@ export class LocalUpload implements Upload {
   readonly #copier: AttributeCopier;
   readonly #temporaryName: string;
   readonly #present = new Set<number>();
+  /** Of the parts before {@link #nextToHash}; undefined where none is wanted or it came to nothing. */
+  #whole: Hasher | undefined;
+  #nextToHash = 1;
+  /** The part that is being hashed as it comes. */
+  #hashedPart: number | undefined;
+  #hashing: Promise<void> = Promise.resolve();
 
   constructor(
     root: Root,
@@ -112,6 +120,8 @@ export class LocalUpload implements Upload {
     this.#temporaryName = String(state.details.temporaryName);
     this.partCount = Math.max(1, Math.ceil(state.size / state.partSize));
     if (!isUploadName(this.#temporaryName)) throw this.#notFound();
+    const algorithms = algorithmsOf(hashes);
+    if (algorithms.length > 0) this.#whole = new Hasher(algorithms);
   }
 
   /** Throws NOT_FOUND where there is nothing to go on with. */
@@ -130,10 +140,10 @@ export class LocalUpload implements Upload {
     for (const part of [...recorded.values()].sort((a, b) => a.number - b.number)) {
       throwIfAborted(signal);
       if (part.number > this.partCount || part.size !== this.#sizeOf(part.number)) continue;
-      const hasher = new Hasher(['md5']);
+      const check = new Crc32();
       const offset = (part.number - 1) * this.state.partSize;
-      this.#withFile(READ_EXISTING, (fd) => readRange(fd, offset, part.size, hasher, signal));
-      if (hasher.finish().md5 === part.hashes?.md5) yield part;
+      this.#withFile(READ_EXISTING, (fd) => readRange(fd, offset, part.size, check, signal));
+      if (check.value === part.crc) yield { number: part.number, size: part.size };
     }
   }
 
@@ -146,26 +156,71 @@ export class LocalUpload implements Upload {
     }
     const { folder } = this.#root.openParent(this.state.key);
     try {
-      const hasher = new Hasher(['md5']);
+      const check = new Crc32();
       const fd = fs.openSync(folder.at(this.#temporaryName), WRITE_EXISTING);
       try {
-        await writeContent(fd, content, (number - 1) * this.state.partSize, {
-          key: this.state.key,
-          hasher,
-          signal,
-        });
+        await this.#writePart(fd, number, content, check, signal);
+        recordPart(folder, this.#temporaryName, { number, size: content.size, crc: check.value });
+        this.#present.add(number);
+        await this.#hashArrived(fd, signal);
       } finally {
         fs.closeSync(fd);
       }
-      const part: ArrivedPart = { number, size: content.size, hashes: hasher.finish() };
-      recordPart(folder, this.#temporaryName, part);
-      this.#present.add(number);
-      return part;
+      return { number, size: content.size };
     } catch (error) {
       throw fromSystemError(error, this.state.key, 'write');
     } finally {
       folder.close();
     }
+  }
+
+  /** The part that is next in the hash of the whole is hashed as it comes, others when it is their turn. */
+  async #writePart(
+    fd: number,
+    number: number,
+    content: Content,
+    check: Crc32,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    // A part that is sent again: what was hashed of it doesn't hold any more.
+    if (this.#present.has(number) || this.#hashedPart === number) this.#whole = undefined;
+    const whole = this.#nextToHash === number ? this.#whole : undefined;
+    if (whole !== undefined) this.#hashedPart = number;
+    const update = (bytes: Uint8Array) => {
+      check.update(bytes);
+      whole?.update(bytes);
+    };
+    try {
+      await writeContent(fd, content, (number - 1) * this.state.partSize, {
+        key: this.state.key,
+        hasher: { update },
+        signal,
+      });
+    } catch (error) {
+      if (whole !== undefined) this.#whole = undefined;
+      throw error;
+    }
+    if (whole === undefined) return;
+    this.#hashedPart = undefined;
+    this.#nextToHash++;
+  }
+
+  /** Takes the hash of the whole on to the first part that is missing; one call at a time works on it. */
+  #hashArrived(fd: number, signal: AbortSignal | undefined): Promise<void> {
+    this.#hashing = this.#hashing.then(async () => {
+      const whole = this.#whole;
+      if (whole === undefined) return;
+      try {
+        for (; this.#present.has(this.#nextToHash); this.#nextToHash++) {
+          const offset = (this.#nextToHash - 1) * this.state.partSize;
+          await hashRange(fd, offset, this.#sizeOf(this.#nextToHash), whole, signal);
+        }
+      } catch {
+        // The reading back at the end says what is wrong.
+        this.#whole = undefined;
+      }
+    });
+    return this.#hashing;
   }
 
   keepPart(part: ArrivedPart): void {
@@ -219,7 +274,7 @@ export class LocalUpload implements Upload {
     }
   }
 
-  /** Reads back what was written: the file has its full length and is what it should be. */
+  /** The file has its full length and is what it should be. */
   async #verify(fd: number, expected: Hashes, signal?: AbortSignal): Promise<void> {
     const { key, size } = this.state;
     const found = fs.fstatSync(fd).size;
@@ -230,13 +285,17 @@ export class LocalUpload implements Upload {
     }
     const algorithms = algorithmsOf(expected);
     if (algorithms.length === 0) return;
-    const hasher = new Hasher(algorithms);
-    const step = 64 * CHUNK_SIZE;
-    for (let offset = 0; offset < size; offset += step) {
-      readRange(fd, offset, Math.min(step, size - offset), hasher, signal);
-      // Progress, aborts and the network get their turn.
-      await new Promise(setImmediate);
+    await this.#hashArrived(fd, signal);
+    throwIfAborted(signal);
+    const isHashed = this.#nextToHash > this.partCount;
+    const onTheWay = isHashed ? this.#whole?.finish() : undefined;
+    this.#whole = undefined;
+    if (onTheWay !== undefined && algorithms.every((algorithm) => onTheWay[algorithm] !== undefined)) {
+      requireHashes(expected, onTheWay, key);
+      return;
     }
+    const hasher = new Hasher(algorithms);
+    await hashRange(fd, 0, size, hasher, signal);
     requireHashes(expected, hasher.finish(), key);
   }
 
@@ -278,21 +337,40 @@ const WRITE_EXISTING = fs.constants.O_RDWR | fs.constants.O_NOFOLLOW;
 const READ_EXISTING = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW;
 const APPEND_EXISTING = fs.constants.O_WRONLY | fs.constants.O_APPEND | fs.constants.O_NOFOLLOW;
 
+interface RecordedPart {
+  number: number;
+  size: number;
+  crc: number;
+}
+
 interface UploadRecord {
   header?: { key: string; size: number; startedAt: number };
-  parts: Map<number, ArrivedPart>;
+  parts: Map<number, RecordedPart>;
+}
+
+/** What can be told of bytes that go by. */
+interface Updatable {
+  update(bytes: Uint8Array): void;
+}
+
+class Crc32 implements Updatable {
+  value = 0;
+
+  update(bytes: Uint8Array): void {
+    this.value = crc32(bytes, this.value);
+  }
 }
 
 /** Reads the file that says what has arrived; a line that was cut off by a kill doesn't count. */
 export function readRecord(folder: Pick<Folder, 'at'>, temporaryName: string): UploadRecord {
-  const parts = new Map<number, ArrivedPart>();
+  const parts = new Map<number, RecordedPart>();
   const text = fs.readFileSync(folder.at(recordNameOf(temporaryName)), 'utf8');
   const [first = '', ...lines] = text.split('\n').slice(0, -1);
   for (const line of lines) {
-    const found = /^([0-9]+) ([0-9]+) ([0-9a-f]{32})$/.exec(line);
+    const found = /^([0-9]+) ([0-9]+) crc32:([0-9a-f]+)$/.exec(line);
     if (found === null) continue;
     const number = Number(found[1]);
-    parts.set(number, { number, size: Number(found[2]), hashes: { md5: found[3]! } });
+    parts.set(number, { number, size: Number(found[2]), crc: Number.parseInt(found[3]!, 16) });
   }
   try {
     return { header: JSON.parse(first) as UploadRecord['header'], parts };
@@ -301,16 +379,37 @@ export function readRecord(folder: Pick<Folder, 'at'>, temporaryName: string): U
   }
 }
 
-function recordPart(folder: Folder, temporaryName: string, part: ArrivedPart): void {
+function recordPart(folder: Folder, temporaryName: string, part: RecordedPart): void {
   const fd = fs.openSync(folder.at(recordNameOf(temporaryName)), APPEND_EXISTING);
   try {
-    fs.writeSync(fd, `${part.number} ${part.size} ${part.hashes?.md5}\n`);
+    fs.writeSync(fd, `${part.number} ${part.size} crc32:${part.crc.toString(16)}\n`);
   } finally {
     fs.closeSync(fd);
   }
 }
 
-function readRange(fd: number, offset: number, length: number, hasher: Hasher, signal?: AbortSignal): void {
+/** {@link readRange} that gives progress, aborts and the network their turn. */
+async function hashRange(
+  fd: number,
+  offset: number,
+  length: number,
+  hasher: Hasher,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const step = 16 * CHUNK_SIZE;
+  for (let done = 0; done < length; done += step) {
+    readRange(fd, offset + done, Math.min(step, length - done), hasher, signal);
+    await new Promise(setImmediate);
+  }
+}
+
+function readRange(
+  fd: number,
+  offset: number,
+  length: number,
+  hasher: Updatable,
+  signal?: AbortSignal,
+): void {
   const buffer = Buffer.allocUnsafe(Math.min(CHUNK_SIZE, Math.max(1, length)));
   for (let done = 0; done < length; ) {
     throwIfAborted(signal);

@@ -97,7 +97,7 @@ export async function writeContent(
   fd: number,
   content: Content,
   position: number,
-  context: { key: string; hasher: Hasher; signal?: AbortSignal },
+  context: { key: string; hasher: Pick<Hasher, 'update'>; signal?: AbortSignal },
 ): Promise<void> {
   const { key, hasher, signal } = context;
   const end = position + content.size;
