@@ -129,7 +129,12 @@ class Running {
     // Written while a local folder is written to: what a killed run left there is looked for only after one.
     const unfinished = join(this.stateFolder, 'unfinished');
     const writesLocal = !context.isPush && !dryRun;
-    if (writesLocal && existsSync(unfinished)) await removeStaleTemporaryFiles(path, context.signal);
+    let isUndecided = false;
+    const onUndecided = () => {
+      isUndecided = true;
+    };
+    if (writesLocal && existsSync(unfinished))
+      await removeStaleTemporaryFiles(path, context.signal, onUndecided);
     if (writesLocal) {
       mkdirSync(this.stateFolder, { recursive: true, mode: 0o700 });
       writeFileSync(unfinished, '');
@@ -140,7 +145,8 @@ class Running {
     } finally {
       await context.lease?.release();
     }
-    if (writesLocal) rmSync(unfinished, { force: true });
+    // What couldn't be told from another host's work is looked for again.
+    if (writesLocal && !isUndecided) rmSync(unfinished, { force: true });
     if (dryRun || context.problems.any) return;
     rememberPlace(path, this.stateFolder);
     if (context.isPush && this.request.operation === 'sync')

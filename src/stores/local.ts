@@ -89,10 +89,15 @@ export function openLocalStore(root: string, options: LocalStoreOptions = {}): S
 /**
  * Removes the temporary files that dead processes left below `root`.
  *
+ * @param onUndecided Called for each that may be left behind, which can't be told before it is a day old.
  * @returns how many were removed
  */
-export async function removeStaleTemporaryFiles(root: string, signal?: AbortSignal): Promise<number> {
-  return await removeStale(new Root(realPathOf(root)), signal);
+export async function removeStaleTemporaryFiles(
+  root: string,
+  signal?: AbortSignal,
+  onUndecided?: () => void,
+): Promise<number> {
+  return await removeStale(new Root(realPathOf(root)), signal, onUndecided);
 }
 
 class LocalStore implements StoreWithLinks {

@@ -39,6 +39,16 @@ describe('Files that processes left behind half written', () => {
     assert.deepEqual(readdirSync(folder), []);
   });
 
+  it('of another machine or container, or before a restart, stay for a day and are told', async () => {
+    const name = newWriteName().replace(/-w-[0-9a-f]+-/, '-w-00000000-');
+    writeFileSync(join(folder, name), '');
+    let undecided = 0;
+    const remove = () => removeStaleTemporaryFiles(folder, undefined, () => undecided++);
+    assert.equal(await remove(), 0);
+    assert.equal(undecided, 1);
+    assert.deepEqual(readdirSync(folder), [name]);
+  });
+
   it('go when their writer is dead and nobody has reaped it', async function () {
     if (process.platform !== 'linux') this.skip();
     // `exec` leaves the shell's child to a program that doesn't know of it.

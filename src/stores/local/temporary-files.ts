@@ -35,13 +35,22 @@ export async function* pendingUploads(
  * Removes temporary files whose writers are dead. Uploads in parts stay: they may be taken up, and are removed by
  * `Upload.abort`; only a half without its other half goes.
  *
+ * @param onUndecided Called for each whose writer can't be asked (another machine or container, or this one before it was
+ *   started again) and that is too young to be taken for left behind.
  * @returns how many were removed
  */
-export async function removeStale(root: Root, signal?: AbortSignal): Promise<number> {
+export async function removeStale(
+  root: Root,
+  signal?: AbortSignal,
+  onUndecided?: () => void,
+): Promise<number> {
   let removed = 0;
   for await (const { folder, name } of temporaryFiles(root.path, signal)) {
     const path = joinPath(folder, name);
-    if (!isLeftBehind(folder, path, name)) continue;
+    if (!isLeftBehind(folder, path, name)) {
+      if (writerState(name) === 'unknown') onUndecided?.();
+      continue;
+    }
     try {
       removeIfThere(path);
       removed++;
