@@ -50,7 +50,7 @@ async function main(): Promise<void> {
   await nodeRed.deploy(flowsFor(provider, await nodeRed.flows()));
   console.log(`
   Open ${nodeRed.url}
-  and press the button of the inject node: it backs up ${SAMPLE},
+  and press the button of the Start node: it backs up ${SAMPLE},
   verifies the backup and restores it to ${join(FOLDER, 'restored')}.
   Ctrl-C stops everything; delete ${FOLDER} to begin anew.
 `);

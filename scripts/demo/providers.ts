@@ -24,6 +24,21 @@ async function s3(): Promise<DemoProvider> {
   };
 }
 
+async function b2(): Promise<DemoProvider> {
+  const { startB2Server } = await import('../../test/servers/b2/server.js');
+  const server = await startB2Server();
+  server.createBucket('backups');
+  const { applicationKeyId, applicationKey } = server.addKey();
+  return {
+    credential: {
+      config: { provider: 'b2', endpoint: server.url },
+      secrets: { applicationKeyId, applicationKey },
+    },
+    bucket: 'backups',
+    stop: () => server.stop(),
+  };
+}
+
 async function azureBlob(): Promise<DemoProvider> {
   const { startAzurite } = await import('../../test/servers/azurite.js');
   const { openAzureBlobAccount } = await import('../../src/stores/azure-blob.js');
@@ -66,6 +81,7 @@ async function dropbox(): Promise<DemoProvider> {
 
 export const DEMO_PROVIDERS: Record<string, () => Promise<DemoProvider>> = {
   s3,
+  b2,
   'azure-blob': azureBlob,
   'google-cloud-storage': googleCloudStorage,
   dropbox,
