@@ -1,6 +1,7 @@
 /** One side of a run: a place in a store, and how names are written there. */
 
-import { mapPath, type NameMapping } from '../stores/names.js';
+import { CloudSyncError } from '../errors.js';
+import { mapPath, type NameKind, type NameMapping } from '../stores/names.js';
 import type { ObjectKind, Store, StoredObject } from '../stores/store.js';
 
 export interface Location {
@@ -22,12 +23,22 @@ export function prefixOfFolder(folder: string): string {
 
 /** The key of a path relative to the location. Throws INVALID_NAME or NAME_TOO_LONG with the path. */
 export function keyOfPath(location: Location, path: string, kind: 'file' | 'folder'): string {
-  return location.prefix + mapPath(path, kind, (segment, of) => location.names.toStored(segment, of));
+  return location.prefix + mapWhole(path, kind, (segment, of) => location.names.toStored(segment, of));
 }
 
 /** The path of a key relative to the location. Throws INVALID_NAME with the key as its path. */
 export function pathOfKey(location: Location, relativeKey: string, kind: 'file' | 'folder'): string {
-  return mapPath(relativeKey, kind, (segment, of) => location.names.fromStored(segment, of));
+  return mapWhole(relativeKey, kind, (segment, of) => location.names.fromStored(segment, of));
+}
+
+/** A name that can't be mapped is told with all of the path it stands in. */
+function mapWhole(path: string, kind: NameKind, map: (segment: string, kind: NameKind) => string): string {
+  try {
+    return mapPath(path, kind, map);
+  } catch (error) {
+    if (error instanceof CloudSyncError) error.path = path;
+    throw error;
+  }
 }
 
 /** Files and folders are named by different rules (an encrypted remote adds `.bin` to plain file names). */

@@ -410,11 +410,11 @@ export class Meetings {
     present: StoredObject | undefined,
   ): TransferJob {
     const { run } = this;
-    run.files.total++;
-    run.bytes.total += source.size;
     const destinationKey = run.isPush
       ? run.remote.prefix + (source.orderKey ?? source.key)
       : keyOfPath(run.local, path, 'file');
+    run.files.total++;
+    run.bytes.total += source.size;
     return { path, sortKey, source, destinationKey: present?.key ?? destinationKey, present };
   }
 
@@ -424,8 +424,16 @@ export class Meetings {
     source: StoredObject,
     present: StoredObject | undefined,
   ): Promise<void> {
-    if (!this.run.isPush && !(await this.isSafeName(path, source))) return;
-    const job = this.planTransfer(path, sortKey, source, present);
+    let job: TransferJob;
+    try {
+      if (!this.run.isPush && !(await this.isSafeName(path, source))) return;
+      job = this.planTransfer(path, sortKey, source, present);
+    } catch (error) {
+      // A name that the destination can't hold is the fault of this file alone.
+      if (!hasCode(error, 'NAME_TOO_LONG', 'INVALID_NAME')) throw error;
+      this.run.fail(error, path);
+      return;
+    }
     const lane = this.isLarge(job) ? this.large : this.small;
     await lane.add(() => this.guarded(path, () => this.transfer(job)));
   }

@@ -23,14 +23,18 @@ export async function transferObstructed(
     return;
   }
   const aside = new Map<string, Obstacle>();
+  let current: TransferJob | undefined;
   try {
     for (const job of jobs) {
+      current = job;
       const key = await obstacleOf(run.destination.store, job.destinationKey);
       if (key !== undefined && !aside.has(key)) aside.set(key, await setAside(run, key, deletions, job));
       await transferOne(run, job);
     }
   } catch (error) {
-    run.fail(error);
+    run.fail(error, current?.path);
+    // All that was set aside is put back, so that none of the others is there either.
+    for (const job of jobs) if (job !== current) run.fail(obstructed(job), job.path);
   }
   for (const obstacle of aside.values()) {
     if (run.problems.any || run.signal.aborted) await putBack(run, obstacle);
