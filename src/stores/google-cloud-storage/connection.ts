@@ -60,6 +60,7 @@ export class GcsConnection {
       ...(caCertificate === '' ? {} : { caCertificate }),
       ...(context.maxConnections === undefined ? {} : { maxConnections: context.maxConnections }),
       ...(tuning.silenceMs === undefined ? {} : { silenceMs: tuning.silenceMs }),
+      patience: context.patience,
     });
     const connection = this;
     const clock = {

@@ -1,6 +1,6 @@
 /** A bucket as a {@link Store}. */
 
-import { CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
+import { CloudSyncError, throwIfAborted } from '../../errors.js';
 import { type ComparisonTrust, type ContentComparison, compareByHashes } from '../compare.js';
 import { algorithmsOf, Hasher } from '../hashing.js';
 import { sliceContent } from '../parts.js';
@@ -275,9 +275,7 @@ export class GoogleCloudStorageStore implements Store {
       }
       return await upload.complete({ hashes: options.hashes, signal: options.signal });
     } catch (error) {
-      await upload.abort().catch((second: unknown) => {
-        if (!hasCode(second, 'NOT_FOUND')) return;
-      });
+      await upload.abort().catch(() => {});
       throw error;
     }
   }

@@ -7,7 +7,7 @@ import { sign } from 'node:crypto';
 import { CloudSyncError } from '../../errors.js';
 import { type HttpClient, type HttpResponse, unlessAborted } from '../http.js';
 import type { GcsCredential } from './credential.js';
-import { isAboutTime, translateTokenRefusal } from './errors.js';
+import { isAboutTime, translateTokenRefusal } from './token-errors.js';
 
 /**
  * This service and no other. The narrower devstorage.read_write doesn't allow to change metadata (objects.patch), which is
