@@ -5,12 +5,8 @@
 
 import { CloudSyncError } from '../src/errors.js';
 import type { RestoreSettings, TaskCredential, TaskSettings, VerifySettings } from '../src/runner/task.js';
-import {
-  type CredentialConfig,
-  type CredentialSecrets,
-  type ProviderField,
-  providerById,
-} from '../src/stores/registry.js';
+import { type ProviderField, providerById } from '../src/stores/registry.js';
+import type { CredentialConfig, CredentialSecrets } from '../src/stores/store.js';
 import { applyOverrides } from './overrides.js';
 import {
   invalid,

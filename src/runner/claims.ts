@@ -6,12 +6,8 @@
 import { realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Direction, TransferMode } from '../engine/report.js';
-import {
-  type CredentialConfig,
-  type CredentialSecrets,
-  type ProviderDescription,
-  providerById,
-} from '../stores/registry.js';
+import { type ProviderDescription, providerById } from '../stores/registry.js';
+import type { CredentialConfig, CredentialSecrets } from '../stores/store.js';
 import type { RunRequest } from './task.js';
 
 /** One tree of files, on this machine or at a provider. */

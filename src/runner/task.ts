@@ -4,7 +4,7 @@
  */
 
 import type { Direction, Operation, TransferMode } from '../engine/report.js';
-import type { CredentialConfig, CredentialSecrets } from '../stores/registry.js';
+import type { CredentialConfig, CredentialSecrets } from '../stores/store.js';
 
 export interface BandwidthLimit {
   /** `HH:MM`, machine's time zone. */
@@ -86,6 +86,17 @@ export interface VerifySettings {
   sample: number;
 }
 
+/**
+ * What a node needs to ask for a run again that Node-RED's end has interrupted. Plain JSON without secrets: it is kept in
+ * the history.
+ */
+export interface Resumption {
+  /** `configurationHash` of the request: the run goes on only as what it was. */
+  hash: string;
+  /** What of the message the run depends on, and what lets a flow know it again. */
+  message: Record<string, unknown>;
+}
+
 /** One run. Holds secrets: goes over the channel to the child only, never to a file, a log or an argument. */
 export interface RunRequest {
   runId: string;
@@ -97,6 +108,8 @@ export interface RunRequest {
    * after a deploy; default: that of this request.
    */
   configurationHash?: string;
+  /** Only for runs that go on by themselves when Node-RED starts again. */
+  resumption?: Resumption;
   task: TaskSettings;
   restore?: RestoreSettings;
   verify?: VerifySettings;

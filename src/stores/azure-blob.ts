@@ -20,8 +20,15 @@ import { ReadAheadBudget } from './azure-blob/reading.js';
 import { AzureClients } from './azure-blob/sdk.js';
 import { AzureBlobStore } from './azure-blob/store.js';
 import { AzureTransport, type TransportTuning } from './azure-blob/transport.js';
-import type { CredentialConfig, CredentialSecrets } from './registry.js';
-import type { Account, AccountContext, Bucket, CredentialCheck, Store } from './store.js';
+import type {
+  Account,
+  AccountContext,
+  Bucket,
+  CredentialCheck,
+  CredentialConfig,
+  CredentialSecrets,
+  Store,
+} from './store.js';
 
 const DAY_MS = 24 * 3600_000;
 const MINUTE_MS = 60_000;

@@ -6,8 +6,7 @@
  */
 
 import { B2Account, type B2Tuning } from './b2/account.js';
-import type { CredentialConfig, CredentialSecrets } from './registry.js';
-import type { Account, AccountContext } from './store.js';
+import type { Account, AccountContext, CredentialConfig, CredentialSecrets } from './store.js';
 
 export type { B2Tuning } from './b2/account.js';
 

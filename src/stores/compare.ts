@@ -2,18 +2,14 @@
 
 import { createHash } from 'node:crypto';
 import { throwIfAborted } from '../errors.js';
-import type { Content, HashAlgorithm, Hashes, StoredObject } from './store.js';
-
-/** `unknown`: the provider offers no hash that can tell. */
-export type ContentComparison = 'equal' | 'different' | 'unknown';
-
-/** What a comparison may rely on. */
-export interface ComparisonTrust {
-  /**
-   * Also believe what the uploader claimed (`claimedHashes`): right when looking for changes, no proof of what is stored.
-   */
-  claims: boolean;
-}
+import type {
+  ComparisonTrust,
+  Content,
+  ContentComparison,
+  HashAlgorithm,
+  Hashes,
+  StoredObject,
+} from './store.js';
 
 const NODE_HASHES: readonly HashAlgorithm[] = ['sha256', 'sha1', 'md5'];
 const IS_MD5 = /^[0-9a-f]{32}$/;

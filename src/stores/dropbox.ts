@@ -11,8 +11,15 @@ import { CloudSyncError, throwIfAborted } from '../errors.js';
 import { dropboxIdentity, readCredential } from './dropbox/credential.js';
 import { DropboxStore } from './dropbox/store.js';
 import { DropboxTransport, type TransportTuning } from './dropbox/transport.js';
-import type { CredentialConfig, CredentialSecrets } from './registry.js';
-import type { Account, AccountContext, Bucket, CredentialCheck, Store } from './store.js';
+import type {
+  Account,
+  AccountContext,
+  Bucket,
+  CredentialCheck,
+  CredentialConfig,
+  CredentialSecrets,
+  Store,
+} from './store.js';
 
 export { dropboxContentHash } from './dropbox/content-hash.js';
 export { beginSignIn, finishSignIn } from './dropbox/sign-in.js';

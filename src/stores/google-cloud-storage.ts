@@ -15,9 +15,16 @@ import { GcsConnection } from './google-cloud-storage/connection.js';
 import { type GcsCredential, identityOf, readCredential } from './google-cloud-storage/credential.js';
 import { BUCKET_NAME_ADVICE } from './google-cloud-storage/errors.js';
 import { GoogleCloudStorageStore, type StoreParts } from './google-cloud-storage/store.js';
-import { DEFAULT_RETRY_POLICY, type RetryPolicy } from './http.js';
-import type { CredentialConfig, CredentialSecrets } from './registry.js';
-import type { Account, AccountContext, Bucket, CredentialCheck, Store } from './store.js';
+import { type RetryPolicy, retryPolicyOf } from './http.js';
+import type {
+  Account,
+  AccountContext,
+  Bucket,
+  CredentialCheck,
+  CredentialConfig,
+  CredentialSecrets,
+  Store,
+} from './store.js';
 
 /** What tests make smaller so that they don't have to wait. */
 export interface GoogleCloudStorageTuning {
@@ -63,7 +70,7 @@ class GoogleCloudStorageAccount implements Account {
   ) {
     this.identity = identityOf(credential.endpoint, '');
     this.#connection = new GcsConnection(credential, context, caCertificate, {
-      retryPolicy: { ...DEFAULT_RETRY_POLICY, ...tuning.retryPolicy },
+      retryPolicy: retryPolicyOf(context, tuning.retryPolicy),
       ...(tuning.silenceMs === undefined ? {} : { silenceMs: tuning.silenceMs }),
     });
   }

@@ -13,12 +13,14 @@ import { transportError } from './http/errors.js';
 import { Exchange } from './http/exchange.js';
 import { type ProxyEnvironment, proxyFor } from './http/proxy.js';
 import { Pool, ProxyAgent } from './http/undici.js';
+import type { Patience } from './store.js';
 
 export {
   DEFAULT_RETRY_POLICY,
   parseRetryAfter,
   pause,
   type RetryPolicy,
+  retryPolicyOf,
   unlessAborted,
   withRetries,
 } from './http/retry.js';
@@ -59,6 +61,8 @@ export interface HttpClientOptions {
   maxConnections?: number;
   /** So long may nothing move in either direction. ms. */
   silenceMs?: number;
+  /** Limits for connecting and for silence where a person waits; `silenceMs` goes first. */
+  patience?: Patience;
   environment?: ProxyEnvironment;
 }
 
@@ -83,7 +87,7 @@ export class HttpClient {
   #closed = false;
 
   constructor(private readonly options: HttpClientOptions = {}) {
-    this.#silenceMs = options.silenceMs ?? DEFAULT_SILENCE_MS;
+    this.#silenceMs = options.silenceMs ?? options.patience?.silenceMs ?? DEFAULT_SILENCE_MS;
   }
 
   /** Sends `request` once. */
@@ -169,7 +173,8 @@ export class HttpClient {
     const proxy = proxyFor(origin, this.options.environment);
     const connections = this.options.maxConnections ?? 64;
     const tls = this.options.caCertificate ? { secureContext: this.#trust(this.options.caCertificate) } : {};
-    const connect = { timeout: CONNECT_TIMEOUT_MS, lookup: lookupName, ...tls };
+    const timeout = this.options.patience?.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+    const connect = { timeout, lookup: lookupName, ...tls };
     const settings = { connections, pipelining: 1, headersTimeout: 0, bodyTimeout: 0, connect };
     if (proxy === undefined) {
       return { dispatcher: new Pool(origin.origin, settings), pathPrefix: '', extraHeaders: [] };

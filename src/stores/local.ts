@@ -9,7 +9,7 @@
 import fs, { type BigIntStats } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { asCloudSyncError, CloudSyncError, hasCode, throwIfAborted } from '../errors.js';
-import { type ComparisonTrust, type ContentComparison, hashContent } from './compare.js';
+import { hashContent } from './compare.js';
 import { contentOfOpened } from './content.js';
 import { AttributeCopier } from './local/attribute-copier.js';
 import { copyFile } from './local/copy.js';
@@ -24,7 +24,9 @@ import { createUpload, resumeUpload, UPLOAD_LIMITS } from './local/upload.js';
 import { missingRoot, walk } from './local/walk.js';
 import { applyMetadata, requireConditions, utimesSeconds, writeFile } from './local/write.js';
 import type {
+  ComparisonTrust,
   Content,
+  ContentComparison,
   CopyOptions,
   CreateUploadOptions,
   DeleteOutcome,

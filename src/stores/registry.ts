@@ -10,7 +10,7 @@ import { dropboxIdentity } from './dropbox/credential.js';
 import { googleCloudStorageIdentity } from './google-cloud-storage/credential.js';
 import { s3Identity } from './s3/identity.js';
 import { PRESET_CHOICES } from './s3/presets.js';
-import type { Account, AccountContext } from './store.js';
+import type { Account, AccountContext, CredentialConfig, CredentialSecrets } from './store.js';
 
 /** One thing the user fills in. */
 export interface ProviderField {
@@ -26,9 +26,6 @@ export interface ProviderField {
   /** A regular expression, as source text, that a value has to match. */
   pattern?: string;
 }
-
-export type CredentialConfig = Record<string, unknown>;
-export type CredentialSecrets = Record<string, string | undefined>;
 
 export interface ProviderDescription {
   /** `provider` in saved flows. */

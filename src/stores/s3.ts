@@ -1,12 +1,11 @@
 /** Amazon S3 and everything that speaks like it. */
 
 import { CloudSyncError } from '../errors.js';
-import type { CredentialConfig, CredentialSecrets } from './registry.js';
 import { caCertificateOf, S3Account, type S3Tuning } from './s3/account.js';
 import { parseEndpoint, s3Identity } from './s3/identity.js';
 import { traitsOf } from './s3/presets.js';
 import type { SigningCredentials } from './s3/signature.js';
-import type { Account, AccountContext } from './store.js';
+import type { Account, AccountContext, CredentialConfig, CredentialSecrets } from './store.js';
 
 export type { S3Tuning } from './s3/account.js';
 

@@ -16,7 +16,6 @@
  */
 
 import type { CloudSyncError } from '../errors.js';
-import type { ComparisonTrust, ContentComparison } from './compare.js';
 
 /** Hash algorithms a provider may know. `dropbox` is Dropbox's content_hash, `quickxor` and the like may follow. */
 export type HashAlgorithm = 'md5' | 'sha1' | 'sha256' | 'crc32c' | 'crc64nvme' | 'dropbox';
@@ -267,6 +266,17 @@ export interface PendingUpload {
   details: UploadState['details'];
 }
 
+/** `unknown`: the provider offers no hash that can tell. */
+export type ContentComparison = 'equal' | 'different' | 'unknown';
+
+/** What a comparison may rely on. */
+export interface ComparisonTrust {
+  /**
+   * Also believe what the uploader claimed (`claimedHashes`): right when looking for changes, no proof of what is stored.
+   */
+  claims: boolean;
+}
+
 export interface CopyOptions extends Pick<WriteOptions, 'ifMatch' | 'ifNoneMatch' | 'signal'> {
   sourceVersionId?: string;
   sourceIfMatch?: string;
@@ -457,6 +467,11 @@ export interface CredentialCheck {
 /** `versions`: list old versions, and remove them where `delete` is among them too. */
 export type KeyAbility = 'list' | 'read' | 'write' | 'delete' | 'versions';
 
+/** Saved properties of a `cloud-credential` node. */
+export type CredentialConfig = Record<string, unknown>;
+/** Its secrets: never in a message, log or error. */
+export type CredentialSecrets = Record<string, string | undefined>;
+
 /** A credential in use: leads to buckets. */
 export interface Account {
   /** Endpoint and account, without bucket; no secret in it. */
@@ -480,6 +495,18 @@ export interface AccountContext {
   options?: ProviderOptions;
   /** Requests that run at the same time at most, over all calls. */
   maxConnections?: number;
+  /** How long to insist on an answer; left out: as long as a run at night should. */
+  patience?: Patience;
+}
+
+/** Less of it where a person waits for the answer. */
+export interface Patience {
+  /** How often a request is sent at most. */
+  attempts: number;
+  /** Limit for making a connection, ms. */
+  connectTimeoutMs: number;
+  /** So long may nothing move on a connection, ms. */
+  silenceMs: number;
 }
 
 /** The task's provider options; a store takes what it knows. */

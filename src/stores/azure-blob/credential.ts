@@ -2,8 +2,7 @@
 
 import { createHmac } from 'node:crypto';
 import { CloudSyncError } from '../../errors.js';
-import type { CredentialConfig, CredentialSecrets } from '../registry.js';
-import type { KeyAbility } from '../store.js';
+import type { CredentialConfig, CredentialSecrets, KeyAbility } from '../store.js';
 
 /** An account's address and what proves that we may use it. */
 export interface AzureCredential {

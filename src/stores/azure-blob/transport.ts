@@ -5,7 +5,7 @@
  */
 
 import { CloudSyncError, hasCode } from '../../errors.js';
-import { DEFAULT_RETRY_POLICY, HttpClient, type RetryPolicy, withRetries } from '../http.js';
+import { HttpClient, type RetryPolicy, retryPolicyOf, withRetries } from '../http.js';
 import type { AccountContext } from '../store.js';
 import { type AzureCredential, sharedKeyAuthorization } from './credential.js';
 import { errorFromAnswer, errorSubject, explainUnreachable } from './errors.js';
@@ -71,11 +71,12 @@ export class AzureTransport {
   ) {
     this.credential = credential;
     this.#context = context;
-    this.#retry = tuning.retry ?? DEFAULT_RETRY_POLICY;
+    this.#retry = tuning.retry ?? retryPolicyOf(context);
     this.#http = new HttpClient({
       caCertificate,
       ...(context.maxConnections === undefined ? {} : { maxConnections: context.maxConnections }),
       ...(tuning.silenceMs === undefined ? {} : { silenceMs: tuning.silenceMs }),
+      patience: context.patience,
     });
   }
 

@@ -2,13 +2,20 @@
 
 import { CloudSyncError, hasCode } from '../../errors.js';
 import { DEFAULT_RETRY_POLICY, unlessAborted } from '../http.js';
-import type { CredentialConfig, CredentialSecrets } from '../registry.js';
 import { CHECK_ATTEMPTS, caCertificateOf, S3Account, type S3Tuning } from '../s3/account.js';
 import type { KeyWords } from '../s3/errors.js';
 import { parseEndpoint, type S3Endpoint } from '../s3/identity.js';
 import { presetTraits } from '../s3/presets.js';
 import { S3Store, type S3StoreOptions } from '../s3/store.js';
-import type { AccountContext, Bucket, CredentialCheck, KeyAbility, Store } from '../store.js';
+import type {
+  AccountContext,
+  Bucket,
+  CredentialCheck,
+  CredentialConfig,
+  CredentialSecrets,
+  KeyAbility,
+  Store,
+} from '../store.js';
 import { type B2Key, b2Identity, readB2Key, readB2Place } from './credential.js';
 import { type B2Authorization, B2Native } from './native.js';
 import { notesOnKey } from './notes.js';

@@ -1,8 +1,8 @@
 /** What a Backblaze credential says: which key, and where the service is. Loads nothing: the parent process uses it too. */
 
 import { CloudSyncError } from '../../errors.js';
-import type { CredentialConfig, CredentialSecrets } from '../registry.js';
 import { BACKBLAZE, parseEndpoint, type S3Endpoint, s3Identity } from '../s3/identity.js';
+import type { CredentialConfig, CredentialSecrets } from '../store.js';
 
 /** Source: https://www.backblaze.com/apidocs/b2-authorize-account */
 export const NATIVE_ORIGIN = 'https://api.backblazeb2.com';

@@ -67,7 +67,10 @@ export class B2Native {
   #authorization: Promise<B2Authorization> | undefined;
 
   constructor(private readonly options: B2NativeOptions) {
-    this.#http = new HttpClient(options.caCertificate === '' ? {} : { caCertificate: options.caCertificate });
+    this.#http = new HttpClient({
+      ...(options.caCertificate === '' ? {} : { caCertificate: options.caCertificate }),
+      patience: options.context.patience,
+    });
   }
 
   /**

@@ -1,7 +1,7 @@
 /** Who asks, and where: what the user filled in, pasted rclone tokens among it. */
 
 import { CloudSyncError } from '../../errors.js';
-import type { CredentialConfig, CredentialSecrets } from '../registry.js';
+import type { CredentialConfig, CredentialSecrets } from '../store.js';
 
 /** The hosts of the API: https://www.dropbox.com/developers/documentation/http/documentation#request-and-response-formats */
 export interface DropboxHosts {

@@ -1,10 +1,12 @@
 /** A Dropbox account as a store. */
 
 import { CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
-import { type ComparisonTrust, type ContentComparison, compareByHashes } from '../compare.js';
+import { compareByHashes } from '../compare.js';
 import { partContent } from '../parts.js';
 import type {
+  ComparisonTrust,
   Content,
+  ContentComparison,
   CopyOptions,
   CreateUploadOptions,
   DeleteOutcome,

@@ -6,11 +6,11 @@
 
 import { CloudSyncError, hasCode } from '../../errors.js';
 import {
-  DEFAULT_RETRY_POLICY,
   HttpClient,
   type HttpResponse,
   pause,
   type RetryPolicy,
+  retryPolicyOf,
   unlessAborted,
   withRetries,
 } from '../http.js';
@@ -88,11 +88,12 @@ export class DropboxTransport {
   ) {
     this.credential = credential;
     this.#context = context;
-    this.#retry = tuning.retry ?? DEFAULT_RETRY_POLICY;
+    this.#retry = tuning.retry ?? retryPolicyOf(context);
     this.#http = new HttpClient({
       caCertificate,
       ...(context.maxConnections === undefined ? {} : { maxConnections: context.maxConnections }),
       ...(tuning.silenceMs === undefined ? {} : { silenceMs: tuning.silenceMs }),
+      patience: context.patience,
     });
     this.#tokens = new Tokens(credential, this.#http, () => context.onRequest?.('POST'));
     this.root = new PathRoot(this);

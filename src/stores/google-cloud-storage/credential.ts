@@ -2,7 +2,7 @@
 
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { CloudSyncError } from '../../errors.js';
-import type { CredentialConfig, CredentialSecrets } from '../registry.js';
+import type { CredentialConfig, CredentialSecrets } from '../store.js';
 
 /** Google's own public cloud; others (Trusted Partner Clouds) name theirs in the key. */
 const DEFAULT_UNIVERSE = 'googleapis.com';

@@ -1,11 +1,13 @@
 /** A bucket as a {@link Store}. */
 
 import { CloudSyncError, throwIfAborted } from '../../errors.js';
-import { type ComparisonTrust, type ContentComparison, compareByHashes } from '../compare.js';
+import { compareByHashes } from '../compare.js';
 import { algorithmsOf, Hasher } from '../hashing.js';
 import { sliceContent } from '../parts.js';
 import type {
+  ComparisonTrust,
   Content,
+  ContentComparison,
   CopyOptions,
   CreateUploadOptions,
   DeleteOutcome,

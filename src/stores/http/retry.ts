@@ -8,6 +8,7 @@ import {
   hasCode,
   throwIfAborted,
 } from '../../errors.js';
+import type { AccountContext } from '../store.js';
 
 export interface RetryPolicy {
   /** How often a request is sent at most, the first time included. */
@@ -25,6 +26,15 @@ export const DEFAULT_RETRY_POLICY: RetryPolicy = {
   maxDelayMs: 20_000,
   maxRetryAfterMs: 300_000,
 };
+
+/** The policy of an account: as `context` has patience, with what a test has tuned. */
+export function retryPolicyOf(
+  { patience }: Pick<AccountContext, 'patience'>,
+  tuning: Partial<RetryPolicy> = {},
+): RetryPolicy {
+  const attempts = patience === undefined ? {} : { attempts: patience.attempts };
+  return { ...DEFAULT_RETRY_POLICY, ...attempts, ...tuning };
+}
 
 /**
  * Calls `attempt` until it succeeds, fails with an error that isn't `retryable`, or has been called as often as the

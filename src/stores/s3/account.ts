@@ -1,9 +1,8 @@
 /** An S3 credential in use: asks for buckets, makes them, opens them. What providers with an S3 interface share. */
 
 import { CloudSyncError, hasCode } from '../../errors.js';
-import { DEFAULT_RETRY_POLICY, type RetryPolicy } from '../http.js';
-import type { CredentialConfig } from '../registry.js';
-import type { Account, AccountContext, Bucket, CredentialCheck } from '../store.js';
+import { type RetryPolicy, retryPolicyOf } from '../http.js';
+import type { Account, AccountContext, Bucket, CredentialCheck, CredentialConfig } from '../store.js';
 import { xmlBody } from './bodies.js';
 import { S3Connection } from './connection.js';
 import type { KeyWords } from './errors.js';
@@ -53,7 +52,7 @@ export class S3Account implements Account {
       credentials: options.credentials,
       context: options.context,
       traits: options.traits,
-      retryPolicy: { ...DEFAULT_RETRY_POLICY, ...tuning.retryPolicy },
+      retryPolicy: retryPolicyOf(options.context, tuning.retryPolicy),
       ...(locate === undefined ? {} : { locate }),
       ...(keyWords === undefined ? {} : { keyWords }),
       ...(caCertificate === '' ? {} : { caCertificate }),

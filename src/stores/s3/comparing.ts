@@ -6,8 +6,15 @@
 
 import { createHash } from 'node:crypto';
 import { throwIfAborted } from '../../errors.js';
-import { type ComparisonTrust, type ContentComparison, hashContent } from '../compare.js';
-import type { Content, HashAlgorithm, Hashes, StoredObject } from '../store.js';
+import { hashContent } from '../compare.js';
+import type {
+  ComparisonTrust,
+  Content,
+  ContentComparison,
+  HashAlgorithm,
+  Hashes,
+  StoredObject,
+} from '../store.js';
 import type { S3Connection } from './connection.js';
 import type { Looker } from './looking.js';
 import { hidesMd5 } from './objects.js';

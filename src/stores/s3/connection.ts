@@ -131,6 +131,7 @@ export class S3Connection {
         ? {}
         : { maxConnections: options.context.maxConnections }),
       ...(options.silenceMs === undefined ? {} : { silenceMs: options.silenceMs }),
+      patience: options.context.patience,
     });
   }
 

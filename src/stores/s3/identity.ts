@@ -1,7 +1,7 @@
 /** Where an S3 endpoint is, and what makes two of them the same place. Loads nothing: the parent process uses it too. */
 
 import { CloudSyncError } from '../../errors.js';
-import type { CredentialConfig } from '../registry.js';
+import type { CredentialConfig } from '../store.js';
 import { serviceAddress } from './presets.js';
 
 /** An S3 service as the credential describes it. */

@@ -6,7 +6,7 @@
  */
 
 import { CloudSyncError } from '../../errors.js';
-import type { CredentialConfig } from '../registry.js';
+import type { CredentialConfig } from '../store.js';
 import { AMAZON_TRAITS, type S3Traits } from './traits.js';
 
 const MIB = 1024 * 1024;

@@ -1,9 +1,10 @@
 /** One bucket as a {@link Store}. */
 
 import { CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
-import type { ComparisonTrust, ContentComparison } from '../compare.js';
 import type {
+  ComparisonTrust,
   Content,
+  ContentComparison,
   CopyOptions,
   CreateUploadOptions,
   DeleteOutcome,

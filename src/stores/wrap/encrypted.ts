@@ -4,7 +4,7 @@
  */
 
 import { hasCode, throwIfAborted } from '../../errors.js';
-import { type ComparisonTrust, type ContentComparison, compareByHashes, hashContent } from '../compare.js';
+import { compareByHashes, hashContent } from '../compare.js';
 import type { Cipher } from '../encryption/cipher.js';
 import { DecryptedReader } from '../encryption/decrypt.js';
 import { encryptedContent } from '../encryption/encrypt.js';
@@ -18,7 +18,9 @@ import {
   possibleDecryptedSize,
 } from '../encryption/format.js';
 import type {
+  ComparisonTrust,
   Content,
+  ContentComparison,
   CopyOptions,
   CreateUploadOptions,
   DeleteOutcome,

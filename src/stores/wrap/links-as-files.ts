@@ -11,12 +11,14 @@
  */
 
 import { asCloudSyncError, CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
-import { type ComparisonTrust, type ContentComparison, compareByHashes } from '../compare.js';
+import { compareByHashes } from '../compare.js';
 import { contentOfBytes } from '../content.js';
 import { algorithmsOf, Hasher, requireHashes } from '../hashing.js';
 import type { StoreWithLinks } from '../local/links.js';
 import type {
+  ComparisonTrust,
   Content,
+  ContentComparison,
   CopyOptions,
   CreateUploadOptions,
   DeleteOutcome,
