@@ -5,7 +5,7 @@
 
 import { CloudSyncError } from '../errors.js';
 import type { StoredObject } from '../stores/store.js';
-import type { RunContext } from './run-context.js';
+import type { KeptFiles, RunContext } from './run-context.js';
 
 const DATED = /^(\d{4})-(\d{2})-(\d{2})T(\d{2})-(\d{2})-(\d{2})Z$/;
 const DAY_MS = 24 * 60 * 60 * 1_000;
@@ -24,7 +24,7 @@ export function timeOfDatedFolder(name: string): number | undefined {
   return datedFolder(time) === name ? time : undefined;
 }
 
-export class BackupFolder {
+export class BackupFolder implements KeptFiles {
   private dated: Promise<string> | undefined;
 
   /** @param prefix the backup folder in the destination's store, ending in `/` */

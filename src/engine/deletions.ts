@@ -3,10 +3,8 @@
 import { join } from 'node:path';
 import { CloudSyncError } from '../errors.js';
 import type { DeleteRequest, StoredObject } from '../stores/store.js';
-import type { BackupFolder } from './backup-folder.js';
 import { keyOfPath } from './location.js';
-import type { Meetings } from './meetings.js';
-import type { RunContext } from './run-context.js';
+import type { KeptFiles, RunContext } from './run-context.js';
 import { presentAtSource } from './source-presence.js';
 import { SpooledList } from './spooled-list.js';
 
@@ -16,6 +14,14 @@ export interface DueDelete {
   sortKey: string;
   key: string;
   etag?: string;
+}
+
+/** What the listing of both sides has told. */
+export interface Listed {
+  /** Files at the destination that the filters take. */
+  destinationFiles: number;
+  /** Keys at the destination whose files came from keys that no name maps to: never to be deleted. */
+  oddlyNamed: ReadonlySet<string>;
 }
 
 export interface DueFolder {
@@ -81,19 +87,19 @@ export class Deletions {
   }
 
   /** Throws MAX_DELETE where more is due than the task allows; nothing was deleted then. */
-  checkLimit(meetings: { destinationFiles: number }): void {
+  checkLimit(listed: Pick<Listed, 'destinationFiles'>): void {
     const { maxDelete } = this.run.settings;
     const due = this.due.length - this.excused.size;
     if (maxDelete === null || due === 0) return;
     const isShare = typeof maxDelete === 'string' && maxDelete.trim().endsWith('%');
-    if (isShare && meetings.destinationFiles < SHARE_COUNTS_FROM) return;
+    if (isShare && listed.destinationFiles < SHARE_COUNTS_FROM) return;
     const limit = isShare
-      ? (Number.parseFloat(maxDelete) / 100) * meetings.destinationFiles
+      ? (Number.parseFloat(maxDelete) / 100) * listed.destinationFiles
       : Number(maxDelete);
     if (due <= limit) return;
     throw new CloudSyncError(
       'MAX_DELETE',
-      `${due} of ${meetings.destinationFiles} files would be deleted, more than ${maxDelete}: nothing was deleted`,
+      `${due} of ${listed.destinationFiles} files would be deleted, more than ${maxDelete}: nothing was deleted`,
       {
         field: 'maxDelete',
         advice: 'If that is right, raise the limit for one run; if not, look at the source and the filters.',
@@ -115,7 +121,7 @@ export class Deletions {
     );
   }
 
-  async carryOut(meetings: Meetings): Promise<void> {
+  async carryOut(listed: Listed): Promise<void> {
     const { run } = this;
     if (run.settings.transferMode !== 'sync' || (this.due.length === 0 && this.folders.length === 0)) return;
     if (run.problems.any) {
@@ -126,11 +132,11 @@ export class Deletions {
       return;
     }
     this.checkOwner();
-    this.checkLimit(meetings);
+    this.checkLimit(listed);
     run.host.phase('deleting');
     for (const page of this.due.pages(BATCH)) {
       if (run.signal.aborted) return;
-      const wanted = page.filter(({ key }) => !this.settled.has(key) && !meetings.oddlyNamed.has(key));
+      const wanted = page.filter(({ key }) => !this.settled.has(key) && !listed.oddlyNamed.has(key));
       await this.deletePage(await this.confirmAbsent(wanted));
     }
     if (!run.problems.any) await this.deleteFolders();
@@ -162,7 +168,7 @@ export class Deletions {
     else await this.moveToBackup(page, run.backup);
   }
 
-  private async moveToBackup(page: DueDelete[], backup: BackupFolder): Promise<void> {
+  private async moveToBackup(page: DueDelete[], backup: KeptFiles): Promise<void> {
     const { run } = this;
     const kept: DueDelete[] = [];
     for (let at = 0; at < page.length; at += ASKED_AT_ONCE) {

@@ -8,7 +8,14 @@ import type { Deletions } from './deletions.js';
 import { EmptyFolders } from './empty-folders.js';
 import { keyOfPath, type Location, namedKind, pathOfKey } from './location.js';
 import type { Meeting } from './march.js';
-import { settleEqual, settleRenamed, settleTime, settleTransferred } from './outcome.js';
+import { obstacleOf, obstructed } from './obstacles.js';
+import {
+  foretellSourceDelete,
+  settleEqual,
+  settleRenamed,
+  settleTime,
+  settleTransferred,
+} from './outcome.js';
 import { type GoneFile, type NewFile, Renames } from './renames.js';
 import type { RunContext } from './run-context.js';
 import { presentAtSource } from './source-presence.js';
@@ -38,6 +45,8 @@ export class Meetings {
   private readonly hidden = new Set<string>();
   /** Keys that take part in a collision. */
   private readonly collided = new Set<string>();
+  /** Undefined once they have waited. */
+  private waitingFolders: string[] | undefined = [];
   private readonly emptyFolders: EmptyFolders;
   private readonly renames: Renames | undefined;
   private readonly thawing: Thawing | undefined;
@@ -75,9 +84,34 @@ export class Meetings {
     await this.drain();
   }
 
-  private async isEqualArchived(meeting: Meeting): Promise<boolean> {
-    const verdict = await look(this.run, { ...meeting, local: meeting.local!, remote: meeting.remote! });
-    return verdict.kind !== 'different';
+  private async takeArchived(
+    path: string,
+    meeting: Meeting,
+    source: StoredObject,
+    destination: StoredObject | undefined,
+  ): Promise<void> {
+    const { run } = this;
+    const { sortKey } = meeting;
+    if (destination !== undefined) {
+      // What is there already and equal needs no thawing.
+      const verdict = await look(run, { ...meeting, local: destination, remote: source });
+      if (verdict.kind !== 'different') return;
+    }
+    if (this.thawing !== undefined) {
+      this.thawing.add({ path, sortKey, source, destination });
+      return;
+    }
+    // Most servers' listings tell the class and not whether somebody had the object brought back.
+    const versionId = run.settings.asOf === undefined ? undefined : source.versionId;
+    const now = await run.remote.store.head(source.key, { versionId, signal: run.signal });
+    if (now === undefined || now.archive === 'frozen' || now.archive === 'thawing') {
+      throw new CloudSyncError('ARCHIVED', 'The object is in an archive class and can not be read now', {
+        advice: 'Ask the provider to restore it first (thaw).',
+      });
+    }
+    if (!(await this.isSafeName(path, source))) return;
+    const ready = { ...now, orderKey: source.orderKey };
+    await this.startTransfer(this.planTransfer(path, sortKey, ready, destination));
   }
 
   private async renameOrTransfer(file: NewFile, renames: Renames): Promise<void> {
@@ -319,8 +353,22 @@ export class Meetings {
     const { run } = this;
     run.log(run.settings.dryRun ? 'would make folder' : 'make folder', path);
     if (run.settings.dryRun) return;
-    const key = keyOfPath(run.destination, path, 'folder');
-    await run.destination.store.createFolder(key, undefined, run.signal);
+    try {
+      const key = keyOfPath(run.destination, path, 'folder');
+      await run.destination.store.createFolder(key, undefined, run.signal);
+    } catch (error) {
+      // What stands there may be due for deletion.
+      const canWait = hasCode(error, 'OBSTRUCTED') && run.settings.transferMode === 'sync';
+      if (canWait && this.waitingFolders !== undefined) this.waitingFolders.push(path);
+      else run.fail(error, path);
+    }
+  }
+
+  /** Folders in whose place a file stood: once the deletes are done. */
+  async makeWaitingFolders(): Promise<void> {
+    const waiting = this.waitingFolders ?? [];
+    this.waitingFolders = undefined;
+    for (const path of waiting) await this.makeFolder(path);
   }
 
   private async takeFile(
@@ -343,19 +391,9 @@ export class Meetings {
     }
     run.counts.checked++;
     const isArchived = !run.isPush && (source.archive === 'frozen' || source.archive === 'thawing');
-    if (isArchived && this.thawing !== undefined && !run.settings.dryRun) {
-      // What is there already and equal needs no thawing.
-      const isEqual = destination !== undefined && (await this.isEqualArchived(meeting));
-      if (!isEqual) this.thawing.add({ path, sortKey: meeting.sortKey, source, destination });
-      return;
-    }
     if (isArchived && !run.settings.dryRun) {
-      run.fail(
-        new CloudSyncError('ARCHIVED', 'The object is in an archive class and can not be read now', {
-          advice: 'Ask the provider to restore it first (thaw).',
-        }),
-        path,
-      );
+      const take = () => this.takeArchived(path, meeting, source, destination);
+      await this.small.add(() => this.guarded(path, take));
       return;
     }
     if (destination === undefined) {
@@ -479,10 +517,7 @@ export class Meetings {
   private async transfer(job: TransferJob): Promise<void> {
     const { run } = this;
     if (run.settings.dryRun) {
-      run.counts.transferred.files++;
-      run.counts.transferred.bytes += job.source.size;
-      if (!run.isPush && job.present !== undefined) this.previewOwner(job.present);
-      run.log('would transfer', job.path, { bytes: job.source.size });
+      await this.foretell(job);
       return;
     }
     run.beginTransferring();
@@ -509,6 +544,24 @@ export class Meetings {
       }
       throw error;
     }
+  }
+
+  /** What a dry run says of a transfer. */
+  private async foretell(job: TransferJob): Promise<void> {
+    const { run } = this;
+    const { store } = run.destination;
+    if (store.features.folders === 'real') {
+      if ((await obstacleOf(store, job.destinationKey)) !== undefined) {
+        if (run.settings.transferMode !== 'sync') throw obstructed(job);
+        this.obstructed.push(job);
+        return;
+      }
+    }
+    run.counts.transferred.files++;
+    run.counts.transferred.bytes += job.source.size;
+    run.log('would transfer', job.path, { bytes: job.source.size });
+    if (run.settings.transferMode === 'move') foretellSourceDelete(run, job.path);
+    if (!run.isPush && job.present !== undefined) this.previewOwner(job.present);
   }
 
   /** A file of somebody else that is replaced keeps its owner only if root replaces it. */

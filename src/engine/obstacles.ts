@@ -9,7 +9,7 @@ import type { Store } from '../stores/store.js';
 import type { Deletions, DueDelete } from './deletions.js';
 import { settleTransferred } from './outcome.js';
 import type { RunContext } from './run-context.js';
-import { type TransferJob, transferFile } from './transfer.js';
+import { type TransferJob, type Transferred, transferFile } from './transfer.js';
 
 /** Transfers what was obstructed, if nothing went wrong so far and the limit of deletes allows it. */
 export async function transferObstructed(
@@ -23,23 +23,36 @@ export async function transferObstructed(
     return;
   }
   const aside = new Map<string, Obstacle>();
-  let current: TransferJob | undefined;
+  const arrived: { job: TransferJob; transferred: Transferred }[] = [];
   try {
     for (const job of jobs) {
-      current = job;
       const key = await obstacleOf(run.destination.store, job.destinationKey);
       if (key !== undefined && !aside.has(key)) aside.set(key, await setAside(run, key, deletions, job));
-      await transferOne(run, job);
+      arrived.push({ job, transferred: await transferOne(run, job) });
     }
   } catch (error) {
-    run.fail(error, current?.path);
-    // All that was set aside is put back, so that none of the others is there either.
-    for (const job of jobs) if (job !== current) run.fail(obstructed(job), job.path);
+    run.fail(error);
+  }
+  const isUndone = run.problems.any || run.signal.aborted;
+  for (const { job, transferred } of arrived) {
+    // What lies in the place of something that is put back is removed again.
+    if (!isUndone || !isInPlaceOf(job, aside.keys())) await settleTransferred(run, job, transferred);
   }
   for (const obstacle of aside.values()) {
-    if (run.problems.any || run.signal.aborted) await putBack(run, obstacle);
-    else await removeObstacle(run, obstacle, deletions);
+    try {
+      if (isUndone) await putBack(run, obstacle);
+      else await removeObstacle(run, obstacle, deletions);
+    } catch (error) {
+      run.fail(error, obstacle.key);
+    }
   }
+}
+
+function isInPlaceOf({ destinationKey }: TransferJob, keys: Iterable<string>): boolean {
+  for (const key of keys) {
+    if (destinationKey === key || destinationKey.startsWith(`${key}/`)) return true;
+  }
+  return false;
 }
 
 interface Obstacle {
@@ -50,7 +63,8 @@ interface Obstacle {
   isFolder: boolean;
 }
 
-function obstructed(job: TransferJob, cause?: unknown): CloudSyncError {
+/** The error of a transfer that something stands in the way of. */
+export function obstructed(job: TransferJob, cause?: unknown): CloudSyncError {
   return new CloudSyncError('OBSTRUCTED', 'A file stands where a folder has to be, or the reverse', {
     path: job.path,
     advice: 'Move it away at the destination; only a sync without errors does that by itself.',
@@ -59,7 +73,7 @@ function obstructed(job: TransferJob, cause?: unknown): CloudSyncError {
 }
 
 /** The key of what has to go so that `key` can be a file: one of its folders that is a file, or a folder in its place. */
-async function obstacleOf(store: Store, key: string): Promise<string | undefined> {
+export async function obstacleOf(store: Store, key: string): Promise<string | undefined> {
   const segments = key.split('/');
   for (let count = 1; count < segments.length; count++) {
     const folder = segments.slice(0, count).join('/');
@@ -75,12 +89,7 @@ async function obstacleOf(store: Store, key: string): Promise<string | undefined
 }
 
 /** Only what this sync would delete anyway may be in the way: nothing that a filter leaves out is moved. */
-async function setAside(
-  run: RunContext,
-  key: string,
-  deletions: Deletions,
-  job: TransferJob,
-): Promise<Obstacle> {
+async function whatGoes(run: RunContext, key: string, deletions: Deletions, job: TransferJob) {
   const { store } = run.destination;
   const found = await store.head(key);
   const isFolder = found?.kind === 'folder';
@@ -94,16 +103,26 @@ async function setAside(
       for (const object of page) if (!dueKeys.has(object.key)) throw obstructed(job);
     }
   } else if (!dueKeys.has(key)) throw obstructed(job);
+  return { files, isFolder };
+}
+
+async function setAside(
+  run: RunContext,
+  key: string,
+  deletions: Deletions,
+  job: TransferJob,
+): Promise<Obstacle> {
+  const { store } = run.destination;
+  const { files, isFolder } = await whatGoes(run, key, deletions, job);
   const asideKey = `${key}.${randomBytes(4).toString('hex')}.aside`;
   await store.rename(key, asideKey);
   run.log('aside', job.path, { message: 'What stood in its place was set aside' });
   return { key, asideKey, files, isFolder };
 }
 
-async function transferOne(run: RunContext, job: TransferJob): Promise<void> {
+async function transferOne(run: RunContext, job: TransferJob): Promise<Transferred> {
   try {
-    const transferred = await transferFile(run, { ...job, present: undefined });
-    await settleTransferred(run, job, transferred);
+    return await transferFile(run, { ...job, present: undefined });
   } catch (error) {
     throw hasCode(error, 'OBSTRUCTED') ? obstructed(job, error) : error;
   }

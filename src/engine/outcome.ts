@@ -104,10 +104,16 @@ function remember(
   run.index.record(indexEntry(sortKey, local, { ...remote, size: local.size }, md5, seenAt));
 }
 
+/** What a dry run says of the source of a move. */
+export function foretellSourceDelete(run: RunContext, path: string): void {
+  run.counts.deleted++;
+  run.log('would delete', path, { message: 'at the source' });
+}
+
 /** The source of a move, once its copy is confirmed: only if it is still what was copied. */
 async function deleteSource(run: RunContext, path: string, source: StoredObject): Promise<void> {
   if (run.settings.dryRun) {
-    run.counts.deleted++;
+    foretellSourceDelete(run, path);
     return;
   }
   const { store } = run.source;

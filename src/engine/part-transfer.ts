@@ -7,7 +7,7 @@ import { contentOfBytes, contentOfOpened } from '../stores/content.js';
 import { partContent, partRange, storedPartContent } from '../stores/parts.js';
 import type { ArrivedPart, Content, StoredObject, Upload } from '../stores/store.js';
 import { meteredContent } from './metered-content.js';
-import type { Sending, Sent } from './transfer.js';
+import type { Sending, Sent } from './sending.js';
 
 /** Parts of one file in flight. */
 const PARALLEL_PARTS = 4;

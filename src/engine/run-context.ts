@@ -1,9 +1,8 @@
 /** What every step of one run shares: both sides, the settings, the counters and the limits. */
 
 import { asCloudSyncError, type CloudSyncError, type ErrorCode, hasCode } from '../errors.js';
-import type { ObjectAttributes } from '../stores/store.js';
+import type { ObjectAttributes, StoredObject } from '../stores/store.js';
 import { AdaptiveGate } from './adaptive-gate.js';
-import type { BackupFolder } from './backup-folder.js';
 import { ByteBudget } from './byte-budget.js';
 import type { ChangingFiles } from './changing-files.js';
 import type { Filter } from './filter.js';
@@ -13,8 +12,27 @@ import type { OwnersNotKept } from './owners.js';
 import { Problems } from './problems.js';
 import type { Amount, Direction, EngineCounts, LogEntry, Phase, TransferMode } from './report.js';
 import type { StateIndex } from './state-index.js';
-import type { ThawSettings } from './thawing.js';
 import type { UploadJournal } from './upload-journal.js';
+
+/** How archived objects are brought back. */
+export interface ThawSettings {
+  /** The provider's name of the speed; '': its standard. */
+  tier: string;
+  /** For how long the copy stays readable; null: the provider's default. */
+  days: number | null;
+  /** ms between two looks at an object that is still frozen. Default: a minute at first, up to a quarter of an hour. */
+  pollMs?: number;
+}
+
+/** Keeps what a run replaces and deletes; see backup-folder.ts. */
+export interface KeptFiles {
+  /** Throws NOT_SUPPORTED where the destination can't keep anything on its side. */
+  check(): void;
+  keepReplaced(object: StoredObject): Promise<void>;
+  keepDeleted(due: { key: string; etag?: string }, standsAt?: string): Promise<void>;
+  /** @param now ms since the epoch */
+  removeOld(now: number): Promise<void>;
+}
 
 export interface TransferSettings {
   direction: Direction;
@@ -92,7 +110,7 @@ export class RunContext {
   /** Archived objects that are still waited for. */
   frozen = 0;
   /** Where what is replaced or deleted goes. */
-  backup?: BackupFolder;
+  backup?: KeptFiles;
   /** Files in use by other programs, over several runs. */
   changing?: ChangingFiles;
   private isTransferring = false;

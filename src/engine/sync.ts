@@ -28,6 +28,7 @@ export async function runTransfer(run: RunContext): Promise<void> {
     await transferObstructed(run, meetings.obstructed, deletions);
     await removeLeftUploads(run);
     if (!run.signal.aborted) await deletions.carryOut(meetings);
+    await meetings.makeWaitingFolders();
     if (run.problems.any || run.signal.aborted || run.settings.dryRun) return;
     run.changing?.finish();
     await run.backup?.removeOld(Date.now());

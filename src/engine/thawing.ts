@@ -7,19 +7,10 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { abortedError, CloudSyncError, throwIfAborted } from '../errors.js';
 import type { StoredObject } from '../stores/store.js';
-import type { RunContext } from './run-context.js';
+import type { RunContext, ThawSettings } from './run-context.js';
 import { SpooledList } from './spooled-list.js';
 import { decodeStoredObject, encodeStoredObject } from './stored-object-text.js';
 import { WorkLane } from './work-lane.js';
-
-export interface ThawSettings {
-  /** The provider's name of the speed; '': its standard. */
-  tier: string;
-  /** For how long the copy stays readable; null: the provider's default. */
-  days: number | null;
-  /** ms between two looks at an object that is still frozen. Default: a minute at first, up to a quarter of an hour. */
-  pollMs?: number;
-}
 
 /** A file that can't be read yet. */
 export interface FrozenFile {

@@ -10,17 +10,9 @@ import type { ObjectAttributes, OpenedObject, StoredObject, WriteOptions } from 
 import { hashingContent, meteredContent } from './metered-content.js';
 import { sendInParts } from './part-transfer.js';
 import type { RunContext } from './run-context.js';
+import type { CountBytes, Sending, Sent, TransferJob } from './sending.js';
 
-export interface TransferJob {
-  /** Relative, rclone's standard name: for people, filters and logs. */
-  path: string;
-  sortKey: string;
-  source: StoredObject;
-  /** Where it goes. */
-  destinationKey: string;
-  /** What is there now. */
-  present?: StoredObject;
-}
+export type { TransferJob } from './sending.js';
 
 export interface Transferred {
   /** The source as it was read, with identity or ETag. */
@@ -86,8 +78,6 @@ function fileProgress(run: RunContext) {
   };
 }
 
-type CountBytes = (bytes: number, startsAnew?: boolean) => void;
-
 async function transferOnce(run: RunContext, job: TransferJob, count: CountBytes): Promise<Transferred> {
   count(0, true);
   const { upload } = run.destination.store.features;
@@ -113,20 +103,6 @@ async function transferOnce(run: RunContext, job: TransferJob, count: CountBytes
   } finally {
     await opened.close();
   }
-}
-
-/** What one way of sending is given. */
-export interface Sending {
-  run: RunContext;
-  job: TransferJob;
-  opened: OpenedObject;
-  count: CountBytes;
-  options: WriteOptions;
-}
-
-export interface Sent {
-  destination: StoredObject;
-  md5: string;
 }
 
 async function sendWhole(sending: Sending): Promise<Sent> {
