@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { NodeMessage, NodeMessageInFlow } from 'node-red';
 import type { Direction, Operation, RunReport, TransferMode } from '../src/engine/report.js';
 import { asCloudSyncError, CloudSyncError } from '../src/errors.js';
-import type { RunListener, Runner } from '../src/runner/runner.js';
+import { configurationHash, type RunListener, type Runner } from '../src/runner/runner.js';
 import type { RunRequest } from '../src/runner/task.js';
 import { shown } from './properties.js';
 import type { ConfiguredNode } from './requests.js';
@@ -36,9 +36,30 @@ function failure(report: RunReport): Error {
   return Object.assign(new Error(failureSentence(report)), { code: report.errors[0]?.code ?? 'INTERNAL' });
 }
 
+/** Waiting for archived objects takes longer than Node-RED may run without a restart. */
+function goesOnByItself({ restore }: RunRequest): boolean {
+  return restore?.thaw === true && !restore.dryRun;
+}
+
+/** Kept on the disk, where a hash of a password would help to guess it; new secrets don't make it another restore. */
+function hashWithoutSecrets(request: RunRequest): string {
+  const { encryptionPassword: _password, encryptionSalt: _salt, ...task } = request.task;
+  const credential = { ...task.credential, secrets: {} };
+  return configurationHash({ ...request, task: { ...task, credential } });
+}
+
+/** What of a message a restore depends on, and what a flow may know it by; the rest does not outlive Node-RED. */
+function keptOf({ _msgid, topic, payload, cloudSync }: NodeMessageInFlow): Record<string, unknown> {
+  const paths = typeof payload === 'object' && payload !== null ? Reflect.get(payload, 'paths') : undefined;
+  const kept = { _msgid, topic, cloudSync, payload: paths === undefined ? undefined : { paths } };
+  return JSON.parse(JSON.stringify(kept)) as Record<string, unknown>;
+}
+
 export class RunNode {
   private readonly status: StatusLine;
   private closed = false;
+  /** Runs that began with this node object: Node-RED hasn't ended since. */
+  private readonly begun = new Set<string>();
 
   constructor(
     readonly node: ConfiguredNode,
@@ -76,15 +97,19 @@ export class RunNode {
       }
       const request = await this.context.request(message);
       request.configurationHash = await this.context.configurationHash();
+      if (goesOnByItself(request)) {
+        request.resumption = { hash: hashWithoutSecrets(request), message: keptOf(message) };
+      }
       if (this.closed) done();
-      else this.start(request, message, send, done);
+      else this.start(request, message, this.listener(message, send, done));
     } catch (error) {
       this.finish(this.refusal(asCloudSyncError(error)), message, send, done);
     }
   }
 
-  private start(request: RunRequest, message: NodeMessageInFlow, send: Send, done: Done): void {
-    const { runId } = this.context.runs().submit(request, this.listener(message, send, done));
+  private start(request: RunRequest, message: NodeMessageInFlow, listener: RunListener): void {
+    const { runId } = this.context.runs().submit(request, listener);
+    this.begun.add(runId);
     const runs = openRuns.get(this.node.id) ?? new Map<string, NodeMessageInFlow[]>();
     openRuns.set(this.node.id, runs);
     runs.set(runId, [...(runs.get(runId) ?? []), message]);
@@ -156,7 +181,36 @@ export class RunNode {
       // Changed by the deploy: the runner ends them, nobody hears of it.
       openRuns.delete(node.id);
     }
+    await this.resume();
     await this.showLastRun();
+  }
+
+  /**
+   * A restore that waited for archived objects (hours, days) when Node-RED ended goes on: nobody watches it for so long.
+   * Its report leaves with what was kept of the message.
+   */
+  async resume(): Promise<void> {
+    const { node, context } = this;
+    const { status, resumption, report } = await context.runs().load(node.id);
+    if (status !== 'interrupted' || resumption === undefined) return;
+    if (this.closed || this.busy || report === undefined || this.begun.has(report.runId)) return;
+    // Whatever becomes of it: once.
+    this.begun.add(report.runId);
+    const message = resumption.message as NodeMessageInFlow;
+    try {
+      const request = await context.request(message);
+      if (hashWithoutSecrets(request) !== resumption.hash) {
+        node.warn(
+          'The restore that was interrupted is not resumed, because the node or its task was changed',
+        );
+        return;
+      }
+      request.configurationHash = await context.configurationHash();
+      request.resumption = resumption;
+      if (!this.closed) this.start(request, message, this.adoptedMessage(message));
+    } catch (error) {
+      node.warn(`The restore that was interrupted can't be resumed: ${asCloudSyncError(error).message}`);
+    }
   }
 
   /** Carries on for every message that waits for this run. */

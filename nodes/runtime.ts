@@ -82,7 +82,7 @@ export interface DeployedNode {
   state: NodeRunState;
 }
 
-function describe({ node, context }: RunNode, state: NodeRunState): DeployedNode {
+function describe({ node, context }: RunNode, { resumption: _, ...state }: NodeRunState): DeployedNode {
   const { saved } = node;
   return {
     id: node.id,
@@ -119,6 +119,11 @@ export function deployedNode(id: string | undefined): RunNode {
 const publishers = new Set<(nodeId: string) => void>();
 
 function announce(nodeId: string): void {
+  // That a run was interrupted may be known only a little after the start: when its process is gone.
+  void runNodes
+    .get(nodeId)
+    ?.resume()
+    .catch(() => undefined);
   for (const publish of publishers) publish(nodeId);
 }
 

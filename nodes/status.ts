@@ -64,7 +64,13 @@ export function progressStatus(progress: Progress): NodeStatus {
   return { fill: 'blue', shape: 'dot', text: progressText(progress) };
 }
 
-function progressText({ phase, files, bytesPerSecond, percent, etaSeconds }: Progress): string {
+function progressText(progress: Progress): string {
+  const { phase, files, bytesPerSecond, percent, etaSeconds, frozen } = progress;
+  if (frozen !== undefined && phase === 'transferring') {
+    const parts = [`${frozen.toLocaleString('en-US')} still frozen`, `${Math.floor(percent)} %`];
+    if (bytesPerSecond > 0) parts.unshift(`${formatBytes(bytesPerSecond)}/s`);
+    return parts.join(' · ');
+  }
   switch (phase) {
     case 'waiting':
       return 'waiting';

@@ -10,12 +10,15 @@ import type { RunReport } from '../engine/report.js';
 import type { ErrorRecord } from '../errors.js';
 import { safeFileName } from './file-names.js';
 import { identifyProcess, type ProcessIdentity, processState } from './process-identity.js';
+import type { Resumption } from './task.js';
 
 /** One remembered run. */
 export interface HistoryEntry {
   report: RunReport;
   /** Node-RED ended or was stopped while it went on. */
   interrupted: boolean;
+  /** How the interrupted run can be asked for again. */
+  resumption?: Resumption;
   /** ISO 8601: the first failure since the last success; undefined: it doesn't count as failed. */
   failedSince?: string;
   /** ISO 8601: when the last run that succeeded and was no dry run finished. */
@@ -32,6 +35,7 @@ interface Marker {
   nodeId: string;
   owner: ProcessIdentity;
   report: RunReport;
+  resumption?: Resumption;
 }
 
 interface NodeHistory {
@@ -81,10 +85,11 @@ export class History {
   }
 
   /** Remembers a run. {@link last} knows it at once; the file follows. */
-  async add(nodeId: string, report: RunReport, interrupted: boolean): Promise<void> {
+  async add(nodeId: string, report: RunReport, interrupted: boolean, resumption?: Resumption): Promise<void> {
     await this.load(nodeId);
     const node = this.#node(nodeId);
     const entry = follow(node.last, bounded(report), interrupted);
+    if (interrupted && resumption !== undefined) entry.resumption = resumption;
     node.last = entry;
     node.queue = node.queue.then(() => this.#append(nodeId, node, entry)).catch(() => undefined);
     await node.queue;
@@ -104,8 +109,10 @@ export class History {
   }
 
   /** Marks a run as going on. `report` is what will be remembered should Node-RED not survive it. */
-  async begin(nodeId: string, report: RunReport): Promise<void> {
-    const marker: Marker = { nodeId, owner: await identifyProcess(process.pid), report: bounded(report) };
+  async begin(nodeId: string, report: RunReport, resumption?: Resumption): Promise<void> {
+    const owner = await identifyProcess(process.pid);
+    const marker: Marker = { nodeId, owner, report: bounded(report) };
+    if (resumption !== undefined) marker.resumption = resumption;
     await mkdir(this.#runningFolder, { recursive: true });
     await writeAtomically(this.#markerFile(report.runId), JSON.stringify(marker));
   }
@@ -126,7 +133,7 @@ export class History {
   async recover(isHeld: (runId: string) => Promise<boolean>): Promise<{ nodeIds: string[]; again: boolean }> {
     const nodeIds: string[] = [];
     let again = false;
-    for (const { nodeId, owner, report } of await this.#markers()) {
+    for (const { nodeId, owner, report, resumption } of await this.#markers()) {
       if ((await processState(owner)) === 'alive') continue;
       if (await isHeld(report.runId)) {
         again = true;
@@ -135,7 +142,7 @@ export class History {
       const finishedAt = await this.#lastSign(report);
       const durationMs = Math.max(0, finishedAt.getTime() - Date.parse(report.startedAt));
       const ended = { ...report, finishedAt: finishedAt.toISOString(), durationMs, warnings: [INTERRUPTED] };
-      await this.add(nodeId, ended, true);
+      await this.add(nodeId, ended, true, resumption);
       await this.end(report.runId);
       nodeIds.push(nodeId);
     }

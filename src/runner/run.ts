@@ -142,7 +142,12 @@ export class Run {
     this.state = 'finished';
     this.report = report;
     const remembered = history
-      .add(this.request.nodeId, report, report.status === 'aborted' && this.#wasInterrupted())
+      .add(
+        this.request.nodeId,
+        report,
+        report.status === 'aborted' && this.#wasInterrupted(),
+        this.request.resumption,
+      )
       .then(() => history.end(report.runId));
     // A data folder that hangs must not keep the report back.
     await Promise.race([remembered, new Promise((resolve) => setTimeout(resolve, 1000).unref())]);
@@ -215,7 +220,7 @@ export class Run {
     // Should Node-RED not survive the run, this is what will be known of it.
     const reason = { path: '', code: 'ABORTED', message: 'Interrupted' } as const;
     const report = reportOf(this.request, this.#times(), resultWithout('aborted', reason, undefined));
-    await this.#surroundings.history.begin(this.request.nodeId, report);
+    await this.#surroundings.history.begin(this.request.nodeId, report, this.request.resumption);
     if (this.#controller.signal.aborted) throw abortedError();
     this.state = 'running';
     this.waitingFor = '';

@@ -11,7 +11,7 @@ import { skippedReport } from './report.js';
 import { type AbortReason, quietly, Run, type RunListener, type RunSurroundings } from './run.js';
 import { DEFAULT_LOG_LIMITS, type LogQuery } from './run-log.js';
 import { Slots } from './slots.js';
-import type { RunRequest } from './task.js';
+import type { Resumption, RunRequest } from './task.js';
 
 export { configurationHash } from './configuration.js';
 export type { RunListener } from './run.js';
@@ -56,6 +56,8 @@ export interface NodeRunState {
   failedSince?: string;
   /** ISO 8601: end of the last success that was no dry run. */
   succeededAt?: string;
+  /** While interrupted: how the run can be asked for again, where it goes on by itself. */
+  resumption?: Resumption;
 }
 
 interface NodeRuns {
@@ -194,6 +196,7 @@ export class Runner {
       // A skipped message is no run and isn't remembered.
       const { status } = last.report;
       state.status = last.interrupted ? 'interrupted' : status === 'skipped' ? 'aborted' : status;
+      state.resumption = last.resumption;
     }
     const run = this.#nodes.get(nodeId)?.current;
     if (run !== undefined && run.state !== 'finished') {
