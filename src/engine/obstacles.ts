@@ -24,19 +24,28 @@ export async function transferObstructed(
   }
   const aside = new Map<string, Obstacle>();
   const arrived: { job: TransferJob; transferred: Transferred }[] = [];
+  let current: TransferJob | undefined;
   try {
     for (const job of jobs) {
+      current = job;
       const key = await obstacleOf(run.destination.store, job.destinationKey);
       if (key !== undefined && !aside.has(key)) aside.set(key, await setAside(run, key, deletions, job));
       arrived.push({ job, transferred: await transferOne(run, job) });
     }
   } catch (error) {
-    run.fail(error);
+    run.fail(error, current?.path);
   }
   const isUndone = run.problems.any || run.signal.aborted;
+  const settled = new Set<TransferJob>();
   for (const { job, transferred } of arrived) {
     // What lies in the place of something that is put back is removed again.
-    if (!isUndone || !isInPlaceOf(job, aside.keys())) await settleTransferred(run, job, transferred);
+    if (isUndone && isInPlaceOf(job, aside.keys())) continue;
+    settled.add(job);
+    await settleTransferred(run, job, transferred);
+  }
+  if (run.problems.any) {
+    // All that was set aside is put back, so that none of the others is there either.
+    for (const job of jobs) if (job !== current && !settled.has(job)) run.fail(obstructed(job), job.path);
   }
   for (const obstacle of aside.values()) {
     try {

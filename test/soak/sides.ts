@@ -13,6 +13,7 @@ import {
   renameSync,
   rmdirSync,
   rmSync,
+  statSync,
   utimesSync,
   writeSync,
 } from 'node:fs';
@@ -69,6 +70,11 @@ export class LocalSide implements Side {
       files.set(path, { hash: hashOf(readFileSync(file)), size: Number(size), time: mtimeNs, tag });
     }
     return files;
+  }
+
+  /** A folder stands there, if only an empty one. */
+  hasFolder(path: string): boolean {
+    return statSync(join(this.root, path), { throwIfNoEntry: false })?.isDirectory() ?? false;
   }
 
   /** Every file, temporary ones too. */
@@ -197,6 +203,7 @@ export class RemoteSide implements Side {
   }
 
   async put(path: string, bytes: Buffer, time: bigint): Promise<void> {
+    await this.removeEmptyFolders(this.keyOf(path));
     await this.store.write(this.keyOf(path), contentOfBytes(bytes), { modificationTime: time });
   }
 
@@ -223,6 +230,16 @@ export class RemoteSide implements Side {
       await this.put(to + path.slice(from.length), await this.read(path), time ?? 0n);
       await this.remove(path);
     }
+  }
+
+  /** Where folders are real, empty ones stand in nobody's way. */
+  private async removeEmptyFolders(key: string): Promise<void> {
+    if (!this.store.features.walks) return;
+    const folders = [key];
+    for await (const page of this.store.list({ prefix: `${key}/`, folders: true })) {
+      for (const object of page) if (object.kind === 'folder') folders.push(object.key);
+    }
+    for (const folder of folders.reverse()) await this.store.deleteFolder(folder);
   }
 
   private keyOf(path: string): string {

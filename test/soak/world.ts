@@ -1,6 +1,6 @@
 /** One world of a soak: two sides, a task between them, and random steps: edits, a run with faults, the oracle. */
 
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { compileFilter } from '../../src/engine/filter.js';
@@ -444,8 +444,7 @@ export class World {
   }
 
   private isObstructed(before: Moment, path: string): boolean {
-    const folder = lstatSync(join(this.local.root, path), { throwIfNoEntry: false });
-    if (folder?.isDirectory()) return true;
+    if (this.local.hasFolder(path)) return true;
     return [...before.destination.keys(), ...before.source.keys()].some(
       (other) => other.startsWith(`${path}/`) || path.startsWith(`${other}/`),
     );

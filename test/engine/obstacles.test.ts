@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { CloudSyncError } from '../../src/errors.js';
+import { openMemoryStore } from '../../src/stores/memory.js';
+import {
+  type Bench,
+  putObject,
+  readFolders,
+  readTree,
+  removeFolder,
+  runOnce,
+  temporaryFolder,
+  writeTree,
+} from './support.js';
+
+describe('what stands in the way at the destination', () => {
+  let bench: Bench;
+  const pull = { direction: 'pull', prefix: 'p/' } as const;
+
+  beforeEach(() => {
+    const folder = temporaryFolder();
+    bench = { folder, localRoot: join(folder, 'local'), remote: openMemoryStore() };
+  });
+
+  afterEach(() => removeFolder(bench.folder));
+
+  it('is not told as transferred where it had to be put back', async () => {
+    writeTree(bench.localRoot, { a: 'was a file', 'b/x': '1' });
+    await putObject(bench.remote, 'p/a/x', 'new');
+    await putObject(bench.remote, 'p/b', 'now a file');
+    await putObject(bench.remote, 'p/other', 'arrives');
+    const open = bench.remote.open.bind(bench.remote);
+    let opened = 0;
+    bench.remote.open = async (key, options) => {
+      if (key === 'p/b' && ++opened > 1) throw new CloudSyncError('IO_ERROR', 'cut off');
+      return open(key, options);
+    };
+    const result = await runOnce(bench, pull);
+    assert.deepEqual(readTree(bench.localRoot), { a: 'was a file', 'b/x': '1', other: 'arrives' });
+    assert.deepEqual([result.transferred.files, result.deleted], [1, 0]);
+    const told = result.log.filter(({ event }) => event === 'transfer').map(({ path }) => path);
+    assert.deepEqual(told, ['other']);
+  });
+
+  it('gives way to an empty folder', async () => {
+    writeTree(bench.localRoot, { a: 'was a file', z: 'z' });
+    await bench.remote.createFolder('p/a');
+    await putObject(bench.remote, 'p/z', 'z');
+    const result = await runOnce(bench, { ...pull, createEmptySrcDirs: true });
+    assert.deepEqual([result.errors, result.deleted], [[], 1]);
+    assert.deepEqual(readFolders(bench.localRoot), ['a']);
+  });
+
+  it('keeps one folder from being made and nothing else from arriving', async () => {
+    writeTree(bench.localRoot, { a: 'was a file' });
+    await bench.remote.createFolder('p/a');
+    await putObject(bench.remote, 'p/z', 'z');
+    const result = await runOnce(bench, { ...pull, transferMode: 'copy', createEmptySrcDirs: true });
+    assert.deepEqual(
+      result.errors.map(({ code, path }) => [code, path]),
+      [['OBSTRUCTED', 'a']],
+    );
+    assert.deepEqual(readTree(bench.localRoot), { a: 'was a file', z: 'z' });
+  });
+});

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import type { Kind } from './places.js';
+import { type SoakResult, soak } from './soak.js';
+
+/** Steps a store has to reach, and the time it may take for them, ms: what doesn't fit is left to `npm run soak`. */
+const PLAN: { kind: Kind; steps: number; withinMs: number }[] = [
+  { kind: 's3', steps: 1_000, withinMs: 90_000 },
+  { kind: 'memory', steps: 200, withinMs: 20_000 },
+  { kind: 'local', steps: 200, withinMs: 20_000 },
+  { kind: 'azure', steps: 200, withinMs: 40_000 },
+];
+/** A run of steps shorter than this has shown nothing. */
+const LEAST_STEPS = 100;
+
+/** Seeds change from day to day, so that every day looks at something new and a day can be looked at again. */
+const SEED = Number(process.env.SOAK_SEED ?? Math.floor(Date.now() / 86_400_000));
+
+describe('a soak of random trees, edits, faults and aborts', () => {
+  for (const { kind, steps, withinMs } of PLAN) {
+    it(`loses nothing and tells no lie: ${kind}`, async function () {
+      this.timeout(withinMs + 60_000);
+      const result = await soak({ seed: SEED, kind, steps, withinMs });
+      console.log(`      ${inWords(result, kind)}`);
+      assert.ok(result.steps >= Math.min(steps, LEAST_STEPS), `only ${result.steps} steps`);
+      assert.ok((result.runs.success ?? 0) > result.steps / 4, 'hardly a run succeeds');
+      assert.ok((result.runs.failed ?? 0) > 0 && (result.runs.aborted ?? 0) > 0, 'nothing ever goes wrong');
+      const [descriptorsBefore, descriptors] = result.descriptors;
+      const [resourcesBefore, resources] = result.resources;
+      assert.ok(
+        descriptors <= descriptorsBefore + 10,
+        `${descriptorsBefore} descriptors became ${descriptors}`,
+      );
+      assert.ok(resources <= resourcesBefore + 10, `${resourcesBefore} resources became ${resources}`);
+    });
+  }
+});
+
+function inWords({ worlds, steps, runs, faults, durationMs, heap }: SoakResult, kind: Kind): string {
+  const struck = Object.values(faults).reduce((sum, count) => sum + count, 0);
+  const kinds = Object.keys(faults).length;
+  const ends = Object.entries(runs).map(([status, count]) => `${count} ${status}`);
+  const megabytes = heap.map((bytes) => Math.round(bytes / 1e6)).join(' to ');
+  return (
+    `seed ${SEED}, ${kind}: ${steps} steps in ${worlds} worlds, ${ends.join(', ')}; ` +
+    `${struck} faults of ${kinds} kinds; heap ${megabytes} MB; ${(durationMs / 1000).toFixed(0)} s`
+  );
+}
