@@ -22,6 +22,10 @@ export async function transferObstructed(
     for (const job of jobs) run.fail(obstructed(job), job.path);
     return;
   }
+  if (run.settings.dryRun) {
+    await foretell(run, jobs, deletions);
+    return;
+  }
   const aside = new Map<string, Obstacle>();
   const arrived: { job: TransferJob; transferred: Transferred }[] = [];
   let current: TransferJob | undefined;
@@ -54,6 +58,41 @@ export async function transferObstructed(
     } catch (error) {
       run.fail(error, obstacle.key);
     }
+  }
+}
+
+/** What a dry run says: the same decisions, nothing moved. */
+async function foretell(
+  run: RunContext,
+  jobs: readonly TransferJob[],
+  deletions: Deletions,
+): Promise<void> {
+  const { store } = run.destination;
+  const inTheWay = new Map<string, DueDelete[]>();
+  const arrived: TransferJob[] = [];
+  try {
+    for (const job of jobs) {
+      const key = await obstacleOf(store, job.destinationKey);
+      if (key !== undefined && !inTheWay.has(key)) {
+        inTheWay.set(key, (await whatGoes(run, key, deletions, job)).files);
+      }
+      arrived.push(job);
+    }
+  } catch (error) {
+    run.fail(error);
+  }
+  const isUndone = run.problems.any;
+  for (const job of arrived) {
+    if (isUndone && isInPlaceOf(job, inTheWay.keys())) continue;
+    run.counts.transferred.files++;
+    run.counts.transferred.bytes += job.source.size;
+    run.log('would transfer', job.path, { bytes: job.source.size });
+  }
+  if (isUndone) return;
+  for (const due of [...inTheWay.values()].flat()) {
+    deletions.settle(due.key);
+    run.counts.deleted++;
+    run.log('would delete', due.path);
   }
 }
 

@@ -27,7 +27,10 @@ export async function settleTime(
   sortKey: string,
   differing: Equal,
 ): Promise<void> {
-  if (run.settings.dryRun) return;
+  if (run.settings.dryRun) {
+    if (run.settings.transferMode === 'move') foretellSourceDelete(run, path);
+    return;
+  }
   const adjusted = run.isPush ? await setRemoteTime(run, differing) : await setLocalTime(run, differing);
   if (adjusted !== differing) run.log('time', path);
   await settleEqual(run, path, sortKey, adjusted);
