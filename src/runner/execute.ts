@@ -1,15 +1,9 @@
-/** Carries one run out in the child process: opens the stores, puts their wrappers around them, calls the engine. */
-
-import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BackupFolder } from '../engine/backup-folder.js';
 import { BandwidthLimiter } from '../engine/bandwidth.js';
 import { ChangingFiles } from '../engine/changing-files.js';
-import { compileFilter, type Filter } from '../engine/filter.js';
-import { type ForeignLease, Lease } from '../engine/lease.js';
-import { keyOfPath, type Location, prefixOfFolder, RESERVED_PREFIX } from '../engine/location.js';
+import { type Location, prefixOfFolder } from '../engine/location.js';
 import { checkPlace, rememberPlace } from '../engine/mount-guard.js';
 import { OwnersNotKept } from '../engine/owners.js';
 import type { Amount, EngineCounts, LogEntry, Phase, VerifyFindings } from '../engine/report.js';
@@ -18,7 +12,7 @@ import { StateIndex } from '../engine/state-index.js';
 import { runTransfer } from '../engine/sync.js';
 import { UploadJournal } from '../engine/upload-journal.js';
 import { runVerify } from '../engine/verify.js';
-import { asCloudSyncError, CloudSyncError, type ErrorCode, type ErrorRecord, hasCode } from '../errors.js';
+import { asCloudSyncError, CloudSyncError, type ErrorRecord, hasCode } from '../errors.js';
 import { type Cipher, createCipher } from '../stores/encryption/cipher.js';
 import { encryptedNames } from '../stores/encryption/names.js';
 import { openLocalStore, removeStaleTemporaryFiles } from '../stores/local.js';
@@ -30,9 +24,12 @@ import { linksAsFiles } from '../stores/wrap/links-as-files.js';
 import { throttledStore } from '../stores/wrap/throttled.js';
 import { effectiveRun } from './claims.js';
 import { safeFileName, stateFolderOf } from './file-names.js';
+import { allMatch, withField } from './outcome.js';
+import { PrefixInUse, takeLease } from './run-lease.js';
+import { filterOf, taskPlace, transferSettings } from './run-settings.js';
 import type { SnapshotView } from './snapshot.js';
-import type { RunRequest, TaskCredential, TaskSettings } from './task.js';
-import { rememberTaskPlace, type TaskPlace, tasksInside } from './task-places.js';
+import type { RunRequest, TaskSettings } from './task.js';
+import { rememberTaskPlace } from './task-places.js';
 
 /** What the surroundings of a run offer it. */
 export interface ExecutionHost {
@@ -78,8 +75,6 @@ class Running {
   private context: RunContext | undefined;
   private account: Account | undefined;
   private bare: Store | undefined;
-  /** Another host holds the prefix, and the task is not to wait. */
-  private isSkipped = false;
   private readonly requests: Record<string, number> = {};
   private readonly host: ExecutionHost;
 
@@ -139,7 +134,7 @@ class Running {
       mkdirSync(this.stateFolder, { recursive: true, mode: 0o700 });
       writeFileSync(unfinished, '');
     }
-    context.lease = await this.takeLease(context);
+    context.lease = await takeLease(this.request, context, this.bare!);
     try {
       await runTransfer(context);
     } finally {
@@ -150,49 +145,7 @@ class Running {
     if (dryRun || context.problems.any) return;
     rememberPlace(path, this.stateFolder);
     if (context.isPush && this.request.operation === 'sync')
-      rememberTaskPlace(this.stateFolder, this.taskPlace());
-  }
-
-  /** Nobody else writes to the prefix while this run does. A restore never leaves a trace in the bucket. */
-  private async takeLease(context: RunContext): Promise<Lease | undefined> {
-    const { operation, task, dataFolder } = this.request;
-    const { transferMode, dryRun } = effectiveRun(this.request);
-    const writesRemote = context.isPush || transferMode === 'move';
-    if (!task.lease || operation !== 'sync' || !writesRemote || dryRun) return undefined;
-    const { prefix } = context.remote;
-    const backup = task.backupFolder === '' || !context.isPush ? [] : [prefixOfFolder(task.backupFolder)];
-    const holder = {
-      installation: installationId(dataFolder),
-      host: hostname(),
-      taskId: task.taskId,
-      task: task.name,
-    };
-    const options = { store: this.bare!, prefixes: [prefix, ...backup], holder, signal: context.signal };
-    if (task.whenBusy === 'skip') {
-      const taken = await Lease.take(options);
-      if (taken instanceof Lease) return taken;
-      this.isSkipped = true;
-      throw new CloudSyncError('BUSY', heldBy(taken));
-    }
-    return Lease.wait(options, (held) => {
-      this.host.phase('waiting');
-      this.host.log({ time: Date.now(), level: 'info', event: 'waiting', message: heldBy(held) });
-    });
-  }
-
-  private taskPlace(): TaskPlace {
-    const { nodeId, task } = this.request;
-    return { nodeId, task: task.name, store: this.bare!.identity, prefix: prefixOfFolder(task.folder) };
-  }
-
-  /** Tasks that push into this one's prefix, relative to it. */
-  private otherTasks(): { prefix: string; task: string }[] {
-    const { dataFolder, deployedNodeIds } = this.request;
-    const own = this.taskPlace();
-    return tasksInside(own, join(dataFolder, 'state'), deployedNodeIds).map(({ prefix, task }) => ({
-      prefix: prefix.slice(own.prefix.length),
-      task,
-    }));
+      rememberTaskPlace(this.stateFolder, taskPlace(this.request, this.bare!));
   }
 
   private get stateFolder(): string {
@@ -216,7 +169,13 @@ class Running {
     const remote = remoteLocation(throttled(bare, task), cipher, task.folder);
     const versionsUnsure = await checkAsOf(request, bare, host.signal);
     if (cipher !== undefined) await checkPassword(bare, remote.prefix, cipher, host.signal);
-    const settings = this.settings(filter, remote);
+    const settings = transferSettings(request, {
+      filter,
+      remote,
+      bare,
+      snapshotTime: host.snapshot?.takenAt,
+      workFolder: this.workFolder,
+    });
     const state = this.stateFolder;
     const index =
       request.operation === 'sync'
@@ -243,7 +202,9 @@ class Running {
 
   private warnings(): ErrorRecord[] {
     if (this.context === undefined) return [];
-    const { owners, problems, settings } = this.context;
+    const { owners, problems, settings, earlyDeletions } = this.context;
+    const early = earlyDeletions.warning(settings.dryRun);
+    if (early !== undefined) problems.warning(early);
     const notKept = owners?.warning(settings.dryRun);
     if (notKept !== undefined) problems.warning(notKept);
     this.context.owners = undefined;
@@ -288,39 +249,6 @@ class Running {
     });
   }
 
-  private settings(filter: Filter, remote: Location): TransferSettings {
-    const { request } = this;
-    const { task, restore } = request;
-    const { direction, transferMode, dryRun } = effectiveRun(request);
-    return {
-      direction,
-      transferMode,
-      dryRun,
-      checksum: task.checksum,
-      // Whoever restores doubts what is there: size and time alone don't make it the copy.
-      provesContent: restore !== undefined,
-      followSymlinks: task.followSymlinks,
-      createEmptySrcDirs: task.createEmptySrcDirs,
-      metadata: task.metadata,
-      transfers: task.transfers,
-      // A restore that deletes does what it was told to: its preview is the guard.
-      maxDelete: restore === undefined ? task.maxDelete : null,
-      filter,
-      namesEncrypted: task.encryption && task.filenameEncryption,
-      only: restore?.paths?.map((path) => path.replace(/^\/+|\/+$/g, '')),
-      asOf: restore?.asOf,
-      thaw: restore?.thaw === true ? { tier: restore.thawTier, days: restore.thawDays } : undefined,
-      leaveOut: leaveOut(task, remote),
-      otherTasks: direction === 'push' ? this.otherTasks() : undefined,
-      attributes: {
-        storageClass: task.storageClass === '' ? undefined : task.storageClass,
-        serverSideEncryption: task.serverSideEncryption === '' ? undefined : task.serverSideEncryption,
-      },
-      snapshotTime: this.host.snapshot?.takenAt,
-      workFolder: this.workFolder,
-    };
-  }
-
   /** Everything an entry of the state index depends on. */
   private binding(
     path: string,
@@ -346,7 +274,7 @@ class Running {
     return {
       ...counts,
       status: isAborted ? 'aborted' : problems.any || !allMatch(verify) ? 'failed' : 'success',
-      errors: problems.errors.map((record) => this.named(record)),
+      errors: problems.errors.map((record) => withField(record, this.request.task.credential)),
       errorCount: problems.errorCount,
       warnings: this.warnings(),
       requests: this.requests,
@@ -363,50 +291,12 @@ class Running {
       deleted: 0,
       skipped: 0,
       ...this.context?.counts,
-      status: isAborted ? 'aborted' : this.isSkipped ? 'skipped' : 'failed',
-      errors: isAborted ? [] : [this.named(error.toRecord())],
+      status: isAborted ? 'aborted' : error instanceof PrefixInUse ? 'skipped' : 'failed',
+      errors: isAborted ? [] : [withField(error.toRecord(), this.request.task.credential)],
       errorCount: isAborted ? 0 : 1,
       warnings: this.warnings(),
       requests: this.requests,
     };
-  }
-
-  /** What is wrong with the whole task names the property to mend, and the credential where it is one of those. */
-  private named(record: ErrorRecord): ErrorRecord {
-    const { credential } = this.request.task;
-    const field = record.field ?? (record.path === '' ? fieldAtFault(record.code, credential) : undefined);
-    const named = field === undefined ? record : { ...record, field };
-    const isOfCredential = CREDENTIAL_CODES.has(record.code) || (field === 'endpoint' && record.path === '');
-    if (!isOfCredential) return named;
-    const { id, name } = credential;
-    return { ...named, message: `${named.message} (credential "${name === '' ? id : name}")` };
-  }
-}
-
-const CREDENTIAL_CODES: ReadonlySet<string> = new Set([
-  'CREDENTIAL_MISSING',
-  'WRONG_KEY',
-  'WRONG_SECRET',
-  'CREDENTIAL_EXPIRED',
-]);
-
-/** The property that a failure of this kind is about. */
-function fieldAtFault(code: ErrorCode, { provider, secrets }: TaskCredential): string | undefined {
-  const { fields } = providerById(provider);
-  switch (code) {
-    case 'BUCKET_NOT_FOUND':
-      return 'bucket';
-    case 'ENDPOINT_UNREACHABLE':
-    case 'TLS_FAILURE':
-      return 'endpoint';
-    case 'WRONG_REGION':
-      return 'region';
-    case 'WRONG_KEY':
-      return fields.find(({ required }) => required)?.name;
-    case 'WRONG_SECRET':
-      return fields.find(({ name, type }) => type !== 'text' && secrets[name] !== undefined)?.name;
-    default:
-      return undefined;
   }
 }
 
@@ -430,33 +320,6 @@ function remoteLocation(bare: Store, cipher: Cipher | undefined, folder: string)
 function throttled(store: Store, { bandwidthLimit }: TaskSettings): Store {
   if (bandwidthLimit.length === 0) return store;
   return throttledStore(store, new BandwidthLimiter({ timetable: bandwidthLimit }));
-}
-
-/** The task's filter, narrowed by the restore's. */
-function filterOf({ task, restore }: RunRequest): Filter {
-  const own = compileFilter(task);
-  if (restore === undefined || (restore.include.length === 0 && restore.exclude.length === 0)) return own;
-  const narrower = compileFilter(restore);
-  return {
-    includesFile: (path) => own.includesFile(path) && narrower.includesFile(path),
-    entersFolder: (folder) => own.entersFolder(folder) && narrower.entersFolder(folder),
-    decideFile: (path) => {
-      const decision = own.decideFile(path);
-      return decision.included ? narrower.decideFile(path) : decision;
-    },
-  };
-}
-
-/** Relative keys that are none of the task's: what this package keeps there, and the backup folder. */
-function leaveOut(task: TaskSettings, remote: Location): string[] {
-  if (task.backupFolder === '') return [RESERVED_PREFIX];
-  const backup = prefixOfFolder(task.backupFolder);
-  // At a local destination it lies in the folder itself, and its name there is written as all others are.
-  if (task.direction === 'pull')
-    return [RESERVED_PREFIX, `${keyOfPath({ ...remote, prefix: '' }, backup.slice(0, -1), 'folder')}/`];
-  const { prefix } = remote;
-  const isInside = backup.startsWith(prefix) && backup.length > prefix.length;
-  return isInside ? [RESERVED_PREFIX, backup.slice(prefix.length)] : [RESERVED_PREFIX];
 }
 
 /**
@@ -488,28 +351,6 @@ async function checkAsOf(
   });
 }
 
-function heldBy({ host, task, prefix }: ForeignLease): string {
-  return `"${prefix === '' ? '/' : prefix}" is in use by the task "${task}" on ${host}`;
-}
-
-/** Made once for this data folder: by it a lease of an earlier run is recognised as our own. */
-function installationId(dataFolder: string): string {
-  const file = join(dataFolder, 'installation');
-  try {
-    return readFileSync(file, 'utf8').trim();
-  } catch {
-    const id = randomUUID();
-    mkdirSync(dataFolder, { recursive: true });
-    // Two processes that start together agree on the one that was written first.
-    try {
-      writeFileSync(file, id, { flag: 'wx' });
-      return id;
-    } catch {
-      return readFileSync(file, 'utf8').trim();
-    }
-  }
-}
-
 /** Another device under the same path is another disk: what was known of the files on it proves nothing. */
 function deviceOf(path: string): string {
   try {
@@ -517,11 +358,4 @@ function deviceOf(path: string): string {
   } catch {
     return '';
   }
-}
-
-/** A verify has succeeded only if every file matched; what can't be told is no match. */
-function allMatch(verify: VerifyFindings | undefined): boolean {
-  if (verify === undefined) return true;
-  const { matched: _matched, ...others } = verify.counts;
-  return Object.values(others).every((count) => count === 0);
 }
