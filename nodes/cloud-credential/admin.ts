@@ -12,6 +12,7 @@ import {
   readTypedCredential,
   textOf,
 } from '../runtime.js';
+import { finishSignIn, keepSignIn } from './sign-in.js';
 
 /**
  * Adds the routes. All of them use secrets or look at the machine, so all need `cloud-sync.write`.
@@ -23,6 +24,8 @@ import {
  * | `buckets/create` | `credential`, `bucket`, `region?` | `{}` |
  * | `buckets/check` | `credential`, `bucket`, `folder?` | `{ abilities, uses, notes, leftovers }` of verify-bucket.ts |
  * | `folder` | `credential`, `bucket`, `folder`, `after?` | `{ entries: [{name, kind, size}], next? }` |
+ * | `dropbox/sign-in` | `appKey`, `endpoint?`, `caCertificate?` | `{ id, url }`: the page where the user agrees and gets a code |
+ * | `dropbox/sign-in/finish` | `id`, `code` | `{ refreshToken, accountId? }` |
  * | `local-folder` | `path`, `after?` | the same, and the `path` that was listed |
  */
 export function addCredentialRoutes(RED: NodeAPI): void {
@@ -52,6 +55,22 @@ export function addCredentialRoutes(RED: NodeAPI): void {
     folder: textOf(input.body, 'folder'),
     after: after(input),
   }));
+  addRoute(RED, 'post', 'dropbox/sign-in', async ({ body, signal }) => {
+    const app = {
+      appKey: textOf(body, 'appKey').trim(),
+      endpoint: textOf(body, 'endpoint').trim() || undefined,
+      caCertificate: textOf(body, 'caCertificate') || undefined,
+    };
+    const { appKey, endpoint } = app;
+    const { url, codeVerifier } = await askRunner(RED, { kind: 'beginSignIn', appKey, endpoint }, signal);
+    return { url, id: keepSignIn({ ...app, codeVerifier }) };
+  });
+  addRoute(RED, 'post', 'dropbox/sign-in/finish', ({ body, signal }) => {
+    const code = textOf(body, 'code').trim();
+    return finishSignIn(textOf(body, 'id'), (begun) =>
+      askRunner(RED, { kind: 'finishSignIn', ...begun, code }, signal),
+    );
+  });
   addRoute(RED, 'post', 'local-folder', async (input) => {
     const { allowedPaths } = packageSettings(RED);
     const path = textOf(input.body, 'path');

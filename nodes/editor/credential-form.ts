@@ -2,7 +2,10 @@
 
 import { PROVIDERS, type ProviderDescription, type ProviderField } from '../../src/stores/registry.js';
 import { type Problem, post, sentence } from './api.js';
-import { count, element, icon, t } from './text.js';
+import { checkBucket } from './bucket-check.js';
+import { dropboxSignIn } from './dropbox-sign-in.js';
+import { showServiceHints } from './service-hints.js';
+import { button, count, element, icon, t } from './text.js';
 
 /** What Node-RED's dialogs show for a stored password; sent back, it means 'the stored one'. */
 export const STORED = '__PWRD__';
@@ -17,8 +20,13 @@ const ORDER = [
   'accountKey',
   'sasToken',
   'region',
+  'appKey',
 ];
 const SELDOM = ['sessionToken', 'forcePathStyle', 'maxUploadParts', 'caCertificate'];
+/** Providers that are one place in the world: an endpoint is for tests and gateways. */
+const ONE_PLACE = ['b2', 'google-cloud-storage', 'dropbox'];
+/** Of Dropbox: who signs in needs none of them. */
+const BESIDE_SIGN_IN = ['appSecret', 'accessToken'];
 
 /** A credential as the admin routes take it. */
 export interface TypedCredential {
@@ -120,13 +128,32 @@ function isOffered(field: ProviderField): boolean {
 function buildFields(node: EditorNode, provider: ProviderDescription, box: JQuery): void {
   box.empty();
   const fields = provider.fields.filter(isOffered).toSorted((one, other) => rank(one) - rank(other));
-  for (const field of fields) if (!SELDOM.includes(field.name)) box.append(fieldRow(node, field));
-  const seldom = fields.filter(({ name }) => SELDOM.includes(name));
+  const isSeldom = ({ name }: ProviderField) =>
+    SELDOM.includes(name) ||
+    (name === 'endpoint' && ONE_PLACE.includes(provider.id)) ||
+    BESIDE_SIGN_IN.includes(name);
+  for (const field of fields) if (!isSeldom(field)) box.append(fieldRow(node, field));
+  const seldom = fields.filter(isSeldom);
   if (seldom.length === 0) return;
   const used = seldom.some((field) => savedValue(node, field) !== '');
   const details = element('details', 'cloud-sync-section').prop('open', used);
   details.append(element('summary', '', t('form.seldom')));
   box.append(details.append(...seldom.map((field) => fieldRow(node, field))));
+}
+
+/** What a provider's form has beyond its fields. */
+function addExtras(node: EditorNode, provider: ProviderDescription): void {
+  if (provider.id === 's3') showServiceHints(input('preset'), input('endpoint'), input('region'));
+  if (provider.id !== 'dropbox') return;
+  const fields = {
+    appKey: input('appKey'),
+    endpoint: input('endpoint'),
+    caCertificate: input('caCertificate'),
+    refreshToken: input('refreshToken'),
+    accessToken: input('accessToken'),
+  };
+  const row = dropboxSignIn(fields, () => void verify(node, form()));
+  fields.appKey.closest('.form-row').after(row);
 }
 
 /** What stands in the dialog now. */
@@ -144,6 +171,8 @@ interface CredentialCheck {
   account?: string;
   bucketCount?: number;
   notes: string[];
+  abilities?: string[];
+  confinedTo?: { buckets?: string[]; prefix?: string };
 }
 
 function showAnswer(answer: JQuery, good: boolean, lines: string[]): void {
@@ -151,14 +180,58 @@ function showAnswer(answer: JQuery, good: boolean, lines: string[]): void {
   answer.empty().append(icon(good ? 'check-circle' : 'times-circle'));
   const words = element('div').appendTo(answer);
   for (const line of lines) words.append(element('div', '', line));
+  answer[0]?.scrollIntoView({ block: 'nearest' });
+}
+
+/** Amazon's canonical ids have 64 characters, of which nobody reads more than a few. */
+function shortened(account: string): string {
+  return account.length > 40 ? `${account.slice(0, 16)}…${account.slice(-4)}` : account;
 }
 
 /** What a good answer says, in words. */
 export function describeCheck(check: CredentialCheck): string[] {
   const parts = [t('verify.valid')];
-  if (check.account) parts.push(t('verify.account', { account: check.account }));
+  if (check.account) parts.push(t('verify.account', { account: shortened(check.account) }));
   if (check.bucketCount !== undefined) parts.push(count('bucket', check.bucketCount));
-  return [parts.join(' · '), ...check.notes];
+  const lines = [parts.join(' · ')];
+  if (check.abilities !== undefined) {
+    lines.push(
+      t('verify.may', { abilities: check.abilities.map((name) => t(`ability.${name}`)).join(', ') }),
+    );
+  }
+  const { buckets, prefix } = check.confinedTo ?? {};
+  if (buckets !== undefined) lines.push(t('verify.onlyBuckets', { buckets: buckets.join(', ') }));
+  if (prefix) lines.push(t('verify.onlyPrefix', { prefix }));
+  return [...lines, ...check.notes];
+}
+
+/** Below a good answer: what the key may do can only be told in a bucket. */
+function offerBucketTest(node: EditorNode, answer: JQuery, suggested: string): void {
+  const provider = providerOf(input('provider').val());
+  const result = element('div', 'cloud-sync-hint').attr({ role: 'status', 'aria-live': 'polite' });
+  const bucket = element('input').attr({
+    type: 'text',
+    placeholder: t('bucket.name'),
+    'aria-label': t('bucket.name'),
+    spellcheck: 'false',
+  });
+  bucket.val(suggested);
+  const test = button(t('bucket.test'), 'check-square-o', () => {
+    const name = String(bucket.val()).trim();
+    if (name !== '' || !provider.hasBuckets) void checkBucket(result, typedCredential(node), name);
+    else bucket.trigger('focus');
+  });
+  const line = element('div', 'cloud-sync-with-button cloud-sync-bucket-test');
+  answer
+    .find('> div')
+    .append(line.append(...(provider.hasBuckets ? [bucket] : []), test.attr('title', t('bucket.testHint'))))
+    .append(result);
+}
+
+/** The bucket that a task with this credential uses. */
+function usedBucket(node: EditorNode): string {
+  const task = RED.nodes.filterNodes({ type: 'cloud-sync' }).find((one) => one.credential === node.id);
+  return String(task?.bucket ?? '');
 }
 
 async function verify(node: EditorNode, form: JQuery): Promise<void> {
@@ -169,6 +242,7 @@ async function verify(node: EditorNode, form: JQuery): Promise<void> {
   try {
     const check = await post<CredentialCheck>('credential/verify', { credential: typedCredential(node) });
     showAnswer(answer, true, describeCheck(check));
+    offerBucketTest(node, answer, check.confinedTo?.buckets?.[0] ?? usedBucket(node));
   } catch (error) {
     const problem = error as Problem;
     showAnswer(answer, false, [sentence(problem)]);
@@ -188,8 +262,12 @@ export const credential = {
     for (const { id, label } of PROVIDERS) select.append(element('option', '', label).attr('value', id));
     select.val(providerOf(node.provider).id);
     const box = form().find('.cloud-sync-fields');
-    buildFields(node, providerOf(node.provider), box);
-    select.on('change', () => buildFields(node, providerOf(select.val()), box));
+    const build = (provider: ProviderDescription) => {
+      buildFields(node, provider, box);
+      addExtras(node, provider);
+    };
+    build(providerOf(node.provider));
+    select.on('change', () => build(providerOf(select.val())));
     box.on('input change', () =>
       form().find('.cloud-sync-answer').empty().removeClass('cloud-sync-good cloud-sync-bad'),
     );

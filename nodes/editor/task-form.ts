@@ -3,6 +3,7 @@
 import { PROVIDERS } from '../../src/stores/registry.js';
 import { LISTED_OVERRIDES } from '../properties.js';
 import { type FolderPage, type Problem, post, sentence } from './api.js';
+import { checkBucket } from './bucket-check.js';
 import { fillChoice } from './choice.js';
 import { credentialOfNode } from './credential-form.js';
 import { folderBrowser, localSource } from './folder-browser.js';
@@ -124,16 +125,27 @@ class CloudSide {
     const shown = `${isKnown} ${bucket}`;
     if (shown === this.shownBucket) return;
     this.shownBucket = shown;
-    if (isKnown === undefined || bucket === '') {
+    if (bucket === '' || this.credential === undefined) {
       say(this.bucketLine, '', '');
+    } else if (isKnown === undefined) {
+      say(this.bucketLine, '', '').append(this.testButton());
     } else if (isKnown) {
-      say(this.bucketLine, 'good', t('task.bucketFound'), 'check');
+      say(this.bucketLine, 'good', t('task.bucketFound'), 'check').append(' ', this.testButton());
     } else {
       say(this.bucketLine, '', t('task.bucketMissing', { bucket })).append(
         ' ',
         button(t('task.createBucket', { bucket }), 'plus', () => void this.create(bucket)),
       );
     }
+  }
+
+  private testButton(): JQuery {
+    return button(t('bucket.test'), 'check-square-o', () => {
+      const node = this.credential;
+      if (node === undefined) return;
+      const folder = String(field('folder').val());
+      void checkBucket(this.bucketLine, credentialOfNode(node), this.bucket, folder);
+    }).attr('title', t('bucket.testHint'));
   }
 
   private async create(bucket: string): Promise<void> {

@@ -5,7 +5,7 @@ import { isAbsolute, join } from 'node:path';
 import { RESERVED_PREFIX } from '../engine/location.js';
 import { asCloudSyncError, CloudSyncError } from '../errors.js';
 import { providerById } from '../stores/registry.js';
-import type { Account, Bucket } from '../stores/store.js';
+import type { Account, Bucket, Patience } from '../stores/store.js';
 import { verifyBucket } from '../stores/verify-bucket.js';
 import type { AnswerValues, FolderEntry, Question } from './ask.js';
 import { readLog } from './run-log.js';
@@ -14,6 +14,8 @@ import type { TaskCredential } from './task.js';
 
 const MOST_BUCKETS = 10_000;
 const MOST_ENTRIES = 1000;
+/** A person waits: an endpoint that can't be reached is said within seconds. */
+const PATIENCE: Patience = { attempts: 2, connectTimeoutMs: 4000, silenceMs: 15_000 };
 
 /** The value of {@link AnswerValues} for this kind of question; throws CloudSyncError. */
 export async function answer(question: Question, signal: AbortSignal): Promise<unknown> {
@@ -42,6 +44,16 @@ export async function answer(question: Question, signal: AbortSignal): Promise<u
           await store.close();
         }
       });
+    case 'beginSignIn': {
+      const { beginSignIn } = await import('../stores/dropbox.js');
+      return beginSignIn(question.appKey, question) satisfies AnswerValues['beginSignIn'];
+    }
+    case 'finishSignIn': {
+      const { finishSignIn } = await import('../stores/dropbox.js');
+      const { appKey, code, codeVerifier, endpoint, caCertificate } = question;
+      const options = { endpoint, caCertificate, signal };
+      return (await finishSignIn(appKey, code, codeVerifier, options)) satisfies AnswerValues['finishSignIn'];
+    }
     case 'listFolder':
       return await withAccount(question.credential, (account) => listFolder(account, question, signal));
   }
@@ -51,7 +63,7 @@ async function withAccount<T>(credential: TaskCredential, use: (account: Account
   const scrub = scrubber(secretsOf(credential));
   try {
     const open = await providerById(credential.provider).load();
-    const account = open(credential.config, credential.secrets, {});
+    const account = open(credential.config, credential.secrets, { patience: PATIENCE });
     try {
       return await use(account);
     } finally {

@@ -37,6 +37,16 @@ export type Question =
       /** ms since the epoch: the folder as it was then. */
       asOf?: number;
     }
+  | { kind: 'beginSignIn'; appKey: string; endpoint?: string }
+  | {
+      /** Dropbox: the code that the page of `beginSignIn` has shown, for a refresh token. */
+      kind: 'finishSignIn';
+      appKey: string;
+      code: string;
+      codeVerifier: string;
+      endpoint?: string;
+      caCertificate?: string;
+    }
   | { kind: 'listLocalFolder'; path: string; after?: string; limit?: number }
   | { kind: 'log'; dataFolder: string; runId: string; query: LogQuery };
 
@@ -68,6 +78,9 @@ export interface AnswerValues {
   createBucket: Record<string, never>;
   checkBucket: BucketReport;
   listFolder: FolderPage;
+  /** Both hold secrets: never logged. */
+  beginSignIn: { url: string; codeVerifier: string };
+  finishSignIn: { refreshToken: string; accountId?: string };
   listLocalFolder: FolderPage;
   log: LogPage;
 }

@@ -374,6 +374,8 @@ describe('the editor with adminAuth', function () {
     ['POST', 'buckets/create'],
     ['POST', 'buckets/check'],
     ['POST', 'folder'],
+    ['POST', 'dropbox/sign-in'],
+    ['POST', 'dropbox/sign-in/finish'],
     ['POST', 'local-folder'],
   ];
 
