@@ -70,6 +70,8 @@ export const ERROR_CODES = {
   WRONG_PASSWORD: { retryable: false },
   /** More deletes were due than `maxDelete` allows: nothing was deleted. */
   MAX_DELETE: { retryable: false },
+  /** Deleted before the time was over for which its storage class is paid for at least. */
+  EARLY_DELETION: { retryable: false },
   /** The source is missing, not mounted or suddenly without files. */
   SOURCE_EMPTY: { retryable: false },
   /** The file system that held the local folder at the last run isn't mounted. */

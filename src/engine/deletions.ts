@@ -14,6 +14,9 @@ export interface DueDelete {
   sortKey: string;
   key: string;
   etag?: string;
+  size: number;
+  storageClass?: string;
+  storedTime?: number;
 }
 
 /** What the listing of both sides has told. */
@@ -56,7 +59,8 @@ export class Deletions {
   add(path: string, sortKey: string, object: StoredObject): void {
     const relativeKey = object.key.slice(this.run.destination.prefix.length);
     this.foreign ??= this.run.settings.otherTasks?.find(({ prefix }) => relativeKey.startsWith(prefix));
-    this.due.push({ path, sortKey, key: object.key, etag: object.etag });
+    const { key, etag, size, storageClass, storedTime } = object;
+    this.due.push({ path, sortKey, key, etag, size, storageClass, storedTime });
   }
 
   addFolder(folder: DueFolder): void {
@@ -161,7 +165,10 @@ export class Deletions {
     if (page.length === 0) return;
     if (run.settings.dryRun) {
       run.counts.deleted += page.length;
-      for (const due of page) run.log('would delete', due.path);
+      for (const due of page) {
+        run.log('would delete', due.path);
+        if (run.isPush) run.earlyDeletions.note(due);
+      }
       return;
     }
     if (run.backup === undefined) await this.deleteForGood(page);
@@ -196,6 +203,7 @@ export class Deletions {
       if (outcome.error !== undefined) run.fail(outcome.error, due.path);
       else {
         run.counts.deleted++;
+        if (run.isPush) run.earlyDeletions.note(due);
         run.index?.forget(due.sortKey);
         run.log('delete', due.path);
       }

@@ -561,7 +561,9 @@ export class Meetings {
     run.counts.transferred.bytes += job.source.size;
     run.log('would transfer', job.path, { bytes: job.source.size });
     if (run.settings.transferMode === 'move') foretellSourceDelete(run, job.path);
-    if (!run.isPush && job.present !== undefined) this.previewOwner(job.present);
+    if (job.present === undefined) return;
+    if (run.isPush) run.earlyDeletions.note(job.present);
+    else this.previewOwner(job.present);
   }
 
   /** A file of somebody else that is replaced keeps its owner only if root replaces it. */

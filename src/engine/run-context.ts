@@ -5,6 +5,7 @@ import type { ObjectAttributes, StoredObject } from '../stores/store.js';
 import { AdaptiveGate } from './adaptive-gate.js';
 import { ByteBudget } from './byte-budget.js';
 import type { ChangingFiles } from './changing-files.js';
+import { EarlyDeletions } from './early-deletions.js';
 import type { Filter } from './filter.js';
 import type { Lease } from './lease.js';
 import type { Location } from './location.js';
@@ -113,6 +114,8 @@ export class RunContext {
   backup?: KeptFiles;
   /** Files in use by other programs, over several runs. */
   changing?: ChangingFiles;
+  /** Remote objects that are paid for longer than they were kept. */
+  readonly earlyDeletions: EarlyDeletions;
   private isTransferring = false;
   /** Files whose owner can't be kept. */
   owners?: OwnersNotKept;
@@ -128,6 +131,7 @@ export class RunContext {
   ) {
     this.signal = AbortSignal.any([host.signal, this.stop.signal]);
     this.gate = new AdaptiveGate(settings.transfers);
+    this.earlyDeletions = new EarlyDeletions(remote.store.features.minimumStorageDays);
     this.problems = new Problems((level, error) => this.logProblem(level, error));
   }
 

@@ -61,6 +61,7 @@ export class Thawing {
   async transferAll(ready: (file: FrozenFile) => Promise<void>): Promise<void> {
     if (this.asked.length === 0) return;
     const { run } = this;
+    run.beginTransferring();
     await this.ask();
     run.log('thaw', undefined, { message: `${this.asked.length} archived objects were asked back` });
     let pause = this.settings.pollMs ?? FIRST_POLL_MS;

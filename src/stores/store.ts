@@ -342,6 +342,11 @@ export interface StoreFeatures {
   conditionalWrite: boolean;
   conditionalDelete: boolean;
   serverSideCopy: boolean;
+  /**
+   * Days that are charged at least, by storage class as listings name it: who deletes or replaces an object sooner pays for
+   * the rest. Classes without such a time are left out.
+   */
+  minimumStorageDays?: Readonly<Record<string, number>>;
   /** Keys per `deleteMany` request. */
   deleteBatch: number;
   upload: {

@@ -90,6 +90,8 @@ export class AzureBlobStore implements Store {
       conditionalWrite: true,
       conditionalDelete: true,
       serverSideCopy: true,
+      // https://learn.microsoft.com/azure/storage/blobs/access-tiers-overview: "early deletion period"
+      minimumStorageDays: { Cool: 30, Cold: 90, Archive: 180 },
       deleteBatch: DELETE_BATCH,
       upload: {
         threshold: UPLOAD_THRESHOLD,

@@ -95,6 +95,8 @@ export class GoogleCloudStorageStore implements Store {
       conditionalWrite: true,
       conditionalDelete: true,
       serverSideCopy: true,
+      // https://cloud.google.com/storage/docs/storage-classes: "minimum storage duration"
+      minimumStorageDays: { NEARLINE: 30, COLDLINE: 90, ARCHIVE: 365 },
       deleteBatch: DELETE_BATCH,
       upload: {
         threshold: UPLOAD_THRESHOLD,

@@ -308,6 +308,7 @@ function featuresOf(traits: S3Traits, chunkSize: number | undefined): StoreFeatu
     // Amazon has it, most of the compatible servers ignore the condition and delete.
     conditionalDelete: false,
     serverSideCopy: true,
+    minimumStorageDays: traits.minimumStorageDays,
     deleteBatch: DELETE_BATCH,
     upload: {
       threshold,

@@ -1,5 +1,7 @@
 /** In what an S3 service may differ from Amazon's, as data: what a preset sets and the store goes by. */
 
+import type { StoreFeatures } from '../store.js';
+
 const MIB = 1024 * 1024;
 
 export interface S3Traits {
@@ -28,6 +30,8 @@ export interface S3Traits {
   timePrecision: bigint;
   /** Times and hashes are also written by the names that Backblaze's own interface uses; see b2/metadata.ts. */
   b2Metadata: boolean;
+  /** See {@link StoreFeatures.minimumStorageDays}. */
+  minimumStorageDays: Readonly<Record<string, number>>;
 }
 
 export const AMAZON_TRAITS: S3Traits = {
@@ -45,4 +49,12 @@ export const AMAZON_TRAITS: S3Traits = {
   names: ['InvalidUtf8', 'Slash', 'Dot'],
   timePrecision: 1n,
   b2Metadata: false,
+  // "Minimum storage duration", https://aws.amazon.com/s3/storage-classes/. Services with classes of these names follow it.
+  minimumStorageDays: {
+    STANDARD_IA: 30,
+    ONEZONE_IA: 30,
+    GLACIER_IR: 90,
+    GLACIER: 90,
+    DEEP_ARCHIVE: 180,
+  },
 };
