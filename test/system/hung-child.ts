@@ -1,6 +1,6 @@
 /** A run's process that stands still in the operating system, as on a dead network mount: a FIFO nobody writes to. */
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecutionResult } from '../../src/runner/execute.js';
 import { serve } from '../../src/runner/serve.js';
@@ -9,7 +9,10 @@ serve({
   execute(request, host) {
     host.phase('transferring');
     const result = new Promise<ExecutionResult>(() => {
-      setTimeout(() => readFileSync(join(request.task.path, 'fifo')), 600);
+      setTimeout(() => {
+        writeFileSync(join(request.task.path, 'hangs'), '');
+        readFileSync(join(request.task.path, 'fifo'));
+      }, 600);
     });
     return {
       result,
