@@ -62,16 +62,14 @@ export async function transferObstructed(
 }
 
 /** What a dry run says: the same decisions, nothing moved. */
-async function foretell(
-  run: RunContext,
-  jobs: readonly TransferJob[],
-  deletions: Deletions,
-): Promise<void> {
+async function foretell(run: RunContext, jobs: readonly TransferJob[], deletions: Deletions): Promise<void> {
   const { store } = run.destination;
   const inTheWay = new Map<string, DueDelete[]>();
   const arrived: TransferJob[] = [];
+  let current: TransferJob | undefined;
   try {
     for (const job of jobs) {
+      current = job;
       const key = await obstacleOf(store, job.destinationKey);
       if (key !== undefined && !inTheWay.has(key)) {
         inTheWay.set(key, (await whatGoes(run, key, deletions, job)).files);
@@ -79,16 +77,19 @@ async function foretell(
       arrived.push(job);
     }
   } catch (error) {
-    run.fail(error);
+    run.fail(error, current?.path);
   }
   const isUndone = run.problems.any;
-  for (const job of arrived) {
-    if (isUndone && isInPlaceOf(job, inTheWay.keys())) continue;
+  const told = new Set(arrived.filter((job) => !isUndone || !isInPlaceOf(job, inTheWay.keys())));
+  for (const job of told) {
     run.counts.transferred.files++;
     run.counts.transferred.bytes += job.source.size;
     run.log('would transfer', job.path, { bytes: job.source.size });
   }
-  if (isUndone) return;
+  if (isUndone) {
+    for (const job of jobs) if (job !== current && !told.has(job)) run.fail(obstructed(job), job.path);
+    return;
+  }
   for (const due of [...inTheWay.values()].flat()) {
     deletions.settle(due.key);
     run.counts.deleted++;
