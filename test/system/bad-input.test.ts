@@ -166,7 +166,7 @@ const CASES: Case[] = [
 ];
 
 describe('Bad input', function () {
-  this.timeout(90_000);
+  this.timeout(120_000);
   let station: Station;
   const unreachable = 'http://127.0.0.1:9';
 
@@ -253,7 +253,7 @@ describe('Bad input', function () {
 });
 
 describe('A full disk', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let station: Station;
   let disk: string;
 

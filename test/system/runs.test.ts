@@ -9,13 +9,14 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { RunReport } from '../../src/engine/report.js';
 import { BUCKET, Station, until } from './station.js';
 
 const MIB = 1024 * 1024;
 const isRoot = process.getuid?.() === 0;
 
 describe('Runs of the packed package', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let station: Station;
 
   before(async () => {
@@ -34,6 +35,17 @@ describe('Runs of the packed package', function () {
     mkdirSync(folder, { recursive: true });
     for (const [path, bytes] of Object.entries(files)) writeFileSync(join(folder, path), bytes);
     return folder;
+  }
+
+  /** Aborts the run of the message `mark`, which has to answer within a second. */
+  async function abort(node: string, mark: number): Promise<RunReport> {
+    const asked = Date.now();
+    await station.press(node, { action: 'abort' });
+    const report = await station.report(mark);
+    const answer = station.records.find((record) => record.mark === mark && record.kind === 'output 2');
+    const took = answer!.time - asked;
+    assert.ok(took < 1000, `it took ${took} ms`);
+    return report;
   }
 
   it('wait for each other where a cloud-sync and a cloud-restore share a folder', async () => {
@@ -98,10 +110,7 @@ describe('Runs of the packed package', function () {
     });
     const mark = await station.press('aborted');
     await until(() => stalls.hits > 0, 'the server stands still');
-    const start = performance.now();
-    await station.press('aborted', { action: 'abort' });
-    const report = await station.report(mark, 5000);
-    assert.ok(performance.now() - start < 1000);
+    const report = await abort('aborted', mark);
     assert.equal(report.status, 'aborted');
     assert.deepEqual(report.errors, []);
     assert.match(report.warnings.at(-1)!.message, /Stopped by a message/);
@@ -145,10 +154,7 @@ describe('Runs of the packed package', function () {
     });
     const mark = await station.press('pulled');
     await until(() => stalls.hits > 0, 'the server stands still');
-    const start = performance.now();
-    await station.press('pulled', { action: 'abort' });
-    assert.equal((await station.report(mark, 5000)).status, 'aborted');
-    assert.ok(performance.now() - start < 1000);
+    assert.equal((await abort('pulled', mark)).status, 'aborted');
     station.server.faults.clear();
     // Another film now: what has arrived of the first one is of no use any more.
     writeFileSync(join(folder, 'film.mkv'), Buffer.alloc(MIB, 'short'));

@@ -16,7 +16,7 @@ const SECRETS = [SECRET_KEY, WRONG_SECRET, TOKEN, PASSWORD, SALT];
 const showing = (code: number) => `env; env >&2; exit ${code}`;
 
 describe('Secrets', function () {
-  this.timeout(90_000);
+  this.timeout(120_000);
   let station: Station;
 
   before(async () => {

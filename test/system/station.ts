@@ -251,7 +251,7 @@ return [...Array(${targets.length}).fill(null).map((_, index) => index === at ? 
   }
 
   /** The report that answers the message with this mark. */
-  async report(mark: number, timeoutMs = 30_000): Promise<RunReport> {
+  async report(mark: number, timeoutMs = 60_000): Promise<RunReport> {
     const record = await until(
       () => this.records.find((one) => one.mark === mark && /output [12]/.test(one.kind)),
       `the report of message ${mark}`,

@@ -51,7 +51,7 @@ async function terminate(station: Station): Promise<number> {
 }
 
 describe('Node-RED that is told to stop in the middle of a run', function () {
-  this.timeout(90_000);
+  this.timeout(120_000);
   let folder: string;
 
   before(() => {
