@@ -13,7 +13,6 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
-  readFileSync,
   renameSync,
   rmSync,
   writeSync,
@@ -85,20 +84,26 @@ function decodeEntry(line: string): IndexEntry {
   };
 }
 
-/** In the journal: an entry, or a key that is gone. */
+/** {@link encodeEntry}'s lines; anything else is half a line. */
+const WHOLE_ENTRY = /^[^\t]+\t\d+\t-?\d+\t-?\d+\t\d+\t[^\t]*\t[0-9a-f]*\t[01]$/;
+
+/** Only the key of a line, which is all that merging needs. */
+function keyOfEntry(line: string): string {
+  return decodeKey(line.slice(0, line.indexOf('\t')));
+}
+
+/** In the journal: an entry as it stands in the index, or a key that is gone. */
 interface JournalRecord {
   sortKey: string;
-  entry?: IndexEntry;
+  entry?: string;
 }
 
 const JOURNAL_LINES: SortedLines<JournalRecord> = {
   compare: (a, b) => compareUtf8(a.sortKey, b.sortKey),
-  encode: (record) =>
-    record.entry === undefined ? `-${encodeKey(record.sortKey)}` : `+${encodeEntry(record.entry)}`,
+  encode: ({ sortKey, entry }) => (entry === undefined ? `-${encodeKey(sortKey)}` : `+${entry}`),
   decode: (line) => {
-    if (line.startsWith('-')) return { sortKey: decodeKey(line.slice(1)) };
-    const entry = decodeEntry(line.slice(1));
-    return { sortKey: entry.sortKey, entry };
+    const text = line.slice(1);
+    return line.startsWith('-') ? { sortKey: decodeKey(text) } : { sortKey: keyOfEntry(text), entry: text };
   },
 };
 
@@ -177,13 +182,19 @@ export class StateIndex {
 
   /** All entries in order; ends early where the file is damaged. */
   async *pages(): AsyncGenerator<IndexEntry[]> {
-    yield* this.entries();
+    for (const block of this.blocks()) {
+      try {
+        yield block.map(decodeEntry);
+      } catch {
+        return;
+      }
+    }
   }
 
-  private *entries(): Generator<IndexEntry[]> {
+  /** The lines of all entries, as far as their check sums are right. */
+  private *blocks(): Generator<string[]> {
     if (!existsSync(this.file)) return;
     let isFirst = true;
-    let checksum = 0;
     let block: string[] = [];
     for (const lines of readLines(this.file)) {
       for (const line of lines) {
@@ -191,30 +202,22 @@ export class StateIndex {
           if (line !== this.header) return;
           isFirst = false;
         } else if (line.startsWith('#')) {
-          if (line !== `#${checksum}`) return;
-          checksum = 0;
-          try {
-            yield block.map(decodeEntry);
-          } catch {
-            return;
-          }
+          if (line !== `#${crc32(textOf(block))}`) return;
+          yield block;
           block = [];
-        } else {
-          checksum = crc32(`${line}\n`, checksum);
-          block.push(line);
-        }
+        } else block.push(line);
       }
     }
   }
 
   /** Both sides are equal now. */
   record(entry: IndexEntry): void {
-    this.append(JOURNAL_LINES.encode({ sortKey: entry.sortKey, entry }));
+    this.append(`+${encodeEntry(entry)}`);
   }
 
   /** Nothing is known of this key any more. */
   forget(sortKey: string): void {
-    this.append(JOURNAL_LINES.encode({ sortKey }));
+    this.append(`-${encodeKey(sortKey)}`);
   }
 
   private append(line: string): void {
@@ -249,15 +252,15 @@ export class StateIndex {
     const sort = new ExternalSort<JournalRecord>(join(this.folder, 'index-sort'), JOURNAL_LINES);
     try {
       for (const lines of readLines(this.journalFile)) {
-        for (const line of lines) if (/^[+-]/.test(line)) addIfWhole(sort, line);
+        for (const line of lines) if (isWholeRecord(line)) sort.add(JOURNAL_LINES.decode(line));
       }
-      this.write(mergeRecords(this.entries(), lastOfEach(sort.sorted())));
+      this.write(mergeRecords(this.blocks(), lastOfEach(sort.sorted())));
     } finally {
       sort.dispose();
     }
   }
 
-  private write(entries: Iterable<IndexEntry>): void {
+  private write(entries: Iterable<string>): void {
     mkdirSync(this.folder, { recursive: true, mode: 0o700 });
     const temporary = `${this.file}.new`;
     const descriptor = openSync(temporary, 'w', 0o600);
@@ -266,12 +269,12 @@ export class StateIndex {
       let block: string[] = [];
       const flushBlock = () => {
         if (block.length === 0) return;
-        const text = `${block.join('\n')}\n`;
+        const text = textOf(block);
         writeSync(descriptor, `${text}#${crc32(text)}\n`);
         block = [];
       };
       for (const entry of entries) {
-        block.push(encodeEntry(entry));
+        block.push(entry);
         if (block.length === BLOCK) flushBlock();
       }
       flushBlock();
@@ -283,16 +286,18 @@ export class StateIndex {
   }
 }
 
-function addIfWhole(sort: ExternalSort<JournalRecord>, line: string): void {
-  try {
-    sort.add(JOURNAL_LINES.decode(line));
-  } catch {
-    // Half a line after a power cut: the file will be looked at again, nothing worse.
-  }
+/** False for half a line after a power cut, and for the header: that file will be looked at again, nothing worse. */
+function isWholeRecord(line: string): boolean {
+  return line.startsWith('+') ? WHOLE_ENTRY.test(line.slice(1)) : line.startsWith('-');
+}
+
+function textOf(lines: readonly string[]): string {
+  return `${lines.join('\n')}\n`;
 }
 
 function headerOf(file: string): string {
-  return readFileSync(file, 'utf8').split('\n', 1)[0]!;
+  for (const lines of readLines(file)) return lines[0]!;
+  return '';
 }
 
 function* lastOfEach(pages: Iterable<JournalRecord[]>): Generator<JournalRecord> {
@@ -307,18 +312,16 @@ function* lastOfEach(pages: Iterable<JournalRecord[]>): Generator<JournalRecord>
 }
 
 /** The old entries with the records applied, in order. */
-function* mergeRecords(
-  pages: Iterable<IndexEntry[]>,
-  records: Iterator<JournalRecord>,
-): Generator<IndexEntry> {
+function* mergeRecords(blocks: Iterable<string[]>, records: Iterator<JournalRecord>): Generator<string> {
   let record = records.next();
-  for (const page of pages) {
-    for (const entry of page) {
-      while (!record.done && compareUtf8(record.value.sortKey, entry.sortKey) < 0) {
+  for (const block of blocks) {
+    for (const entry of block) {
+      const sortKey = keyOfEntry(entry);
+      while (!record.done && compareUtf8(record.value.sortKey, sortKey) < 0) {
         if (record.value.entry !== undefined) yield record.value.entry;
         record = records.next();
       }
-      if (!record.done && record.value.sortKey === entry.sortKey) continue;
+      if (!record.done && record.value.sortKey === sortKey) continue;
       yield entry;
     }
   }
