@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { CloudSyncError } from '../errors.js';
 import type { DeleteRequest, StoredObject } from '../stores/store.js';
+import { describeDueList } from './due-list.js';
 import { keyOfPath } from './location.js';
 import type { KeptFiles, RunContext } from './run-context.js';
 import { presentAtSource } from './source-presence.js';
@@ -101,14 +102,26 @@ export class Deletions {
       ? (Number.parseFloat(maxDelete) / 100) * listed.destinationFiles
       : Number(maxDelete);
     if (due <= limit) return;
+    const pending = describeDueList(this.pendingPages());
+    if (pending.hash === this.run.settings.allowedDeletes) return;
+    this.run.pendingDeletes = pending;
+    for (const page of this.pendingPages()) {
+      for (const { path } of page) this.run.log('delete due', path, { level: 'warning' });
+    }
     throw new CloudSyncError(
       'MAX_DELETE',
       `${due} of ${listed.destinationFiles} files would be deleted, more than ${maxDelete}: nothing was deleted`,
       {
         field: 'maxDelete',
-        advice: 'If that is right, raise the limit for one run; if not, look at the source and the filters.',
+        advice:
+          'If that is right, allow it once in the Cloud Sync sidebar; if not, look at the source and the filters.',
       },
     );
+  }
+
+  /** What counts under the limit. */
+  private *pendingPages(): Generator<DueDelete[]> {
+    for (const page of this.due.pages(BATCH)) yield page.filter(({ key }) => !this.excused.has(key));
   }
 
   /** Throws OTHER_TASK where what is due was put there by another task; nothing was deleted then. */

@@ -41,6 +41,8 @@ export interface EngineCounts {
   /** Files compared. */
   checked: number;
   transferred: { files: number; bytes: number };
+  /** Those of the transferred files in whose place another one stood. */
+  overwrites?: number;
   /** Files removed at the destination (sync) or the source (move). */
   deleted: number;
   /** Left out: special files, names that can't be held, archived objects. */
@@ -56,6 +58,8 @@ export interface VerifyFindings {
   missingRemote: string[];
   unreadable: string[];
   unverifiable: string[];
+  /** `sample` only: the files picked at random and read back, whatever came of it; at most 1,000. */
+  sampled?: string[];
   counts: {
     matched: number;
     differs: number;
@@ -64,6 +68,15 @@ export interface VerifyFindings {
     unreadable: number;
     unverifiable: number;
   };
+}
+
+/** What a run that was stopped by `maxDelete` would have deleted. */
+export interface PendingDeletes {
+  /** Of exactly this list: a run that is given it may delete these files and no others. */
+  hash: string;
+  count: number;
+  /** At most 1,000; the run's log has all. */
+  paths: string[];
 }
 
 export interface RunReport extends EngineCounts, Partial<VerifyFindings> {
@@ -86,6 +99,8 @@ export interface RunReport extends EngineCounts, Partial<VerifyFindings> {
   errorCount: number;
   /** Things the user should know that don't make the run a failure. */
   warnings: ErrorRecord[];
+  /** Only where `maxDelete` stopped the run. */
+  pendingDeletes?: PendingDeletes;
   /** CLOUD_SYNC_* without secrets. */
   env: Record<string, string>;
 }

@@ -11,7 +11,15 @@ import type { Lease } from './lease.js';
 import type { Location } from './location.js';
 import type { OwnersNotKept } from './owners.js';
 import { Problems } from './problems.js';
-import type { Amount, Direction, EngineCounts, LogEntry, Phase, TransferMode } from './report.js';
+import type {
+  Amount,
+  Direction,
+  EngineCounts,
+  LogEntry,
+  PendingDeletes,
+  Phase,
+  TransferMode,
+} from './report.js';
 import type { StateIndex } from './state-index.js';
 import type { UploadJournal } from './upload-journal.js';
 
@@ -53,6 +61,8 @@ export interface TransferSettings {
   transfers: number | null;
   /** Number of files, share (`"50%"`) or null for no limit. */
   maxDelete: number | string | null;
+  /** `hash` of {@link PendingDeletes} of an earlier run: exactly these files may go, whatever `maxDelete` says. */
+  allowedDeletes?: string;
   filter: Filter;
   /** Relative paths of exactly the files or folders wanted (a restore of some files); undefined: all. */
   only?: readonly string[];
@@ -96,7 +106,13 @@ export interface EngineHost {
 }
 
 export class RunContext {
-  readonly counts: EngineCounts = { checked: 0, transferred: { files: 0, bytes: 0 }, deleted: 0, skipped: 0 };
+  readonly counts: EngineCounts & { overwrites: number } = {
+    checked: 0,
+    transferred: { files: 0, bytes: 0 },
+    overwrites: 0,
+    deleted: 0,
+    skipped: 0,
+  };
   readonly files: Amount = { done: 0, total: 0 };
   readonly bytes: Amount = { done: 0, total: 0 };
   readonly problems: Problems;
@@ -110,6 +126,8 @@ export class RunContext {
   lease?: Lease;
   /** Archived objects that are still waited for. */
   frozen = 0;
+  /** What `maxDelete` has kept from being deleted. */
+  pendingDeletes?: PendingDeletes;
   /** Where what is replaced or deleted goes. */
   backup?: KeptFiles;
   /** Files in use by other programs, over several runs. */

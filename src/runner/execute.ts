@@ -6,7 +6,14 @@ import { ChangingFiles } from '../engine/changing-files.js';
 import { type Location, prefixOfFolder } from '../engine/location.js';
 import { checkPlace, rememberPlace } from '../engine/mount-guard.js';
 import { OwnersNotKept } from '../engine/owners.js';
-import type { Amount, EngineCounts, LogEntry, Phase, VerifyFindings } from '../engine/report.js';
+import type {
+  Amount,
+  EngineCounts,
+  LogEntry,
+  PendingDeletes,
+  Phase,
+  VerifyFindings,
+} from '../engine/report.js';
 import { RunContext, type TransferSettings } from '../engine/run-context.js';
 import { StateIndex } from '../engine/state-index.js';
 import { runTransfer } from '../engine/sync.js';
@@ -56,6 +63,7 @@ export interface ExecutionResult extends EngineCounts {
   warnings: ErrorRecord[];
   requests: Record<string, number>;
   verify?: VerifyFindings;
+  pendingDeletes?: PendingDeletes;
 }
 
 export interface Execution {
@@ -279,6 +287,7 @@ class Running {
       warnings: this.warnings(),
       requests: this.requests,
       verify,
+      pendingDeletes: context.pendingDeletes,
     };
   }
 

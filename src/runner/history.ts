@@ -260,6 +260,10 @@ function bounded(report: RunReport): RunReport {
     errors: report.errors.slice(0, KEPT),
     warnings: report.warnings.slice(0, KEPT),
   };
+  const { pendingDeletes } = report;
+  if (pendingDeletes !== undefined) {
+    copy.pendingDeletes = { ...pendingDeletes, paths: pendingDeletes.paths.slice(0, KEPT) };
+  }
   for (const list of LISTS) if (copy[list] !== undefined) copy[list] = copy[list].slice(0, KEPT);
   return copy;
 }

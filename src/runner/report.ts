@@ -16,7 +16,8 @@ export interface RunTimes {
 /** The report as the contract has it. `verify`'s findings stand beside the other fields. */
 export function reportOf(request: RunRequest, times: RunTimes, result: ExecutionResult): RunReport {
   const { direction, transferMode, dryRun } = effectiveRun(request);
-  const { verify, status, checked, transferred, deleted, skipped, errors, errorCount, warnings } = result;
+  const { verify, status, checked, transferred, overwrites, deleted } = result;
+  const { skipped, errors, errorCount, warnings } = result;
   const durationMs = Math.round(times.durationMs);
   return {
     runId: request.runId,
@@ -32,6 +33,7 @@ export function reportOf(request: RunRequest, times: RunTimes, result: Execution
     durationMs,
     checked,
     transferred,
+    ...(overwrites === undefined ? {} : { overwrites }),
     deleted,
     skipped,
     requests: withTotal(result.requests),
@@ -39,6 +41,7 @@ export function reportOf(request: RunRequest, times: RunTimes, result: Execution
     errorCount,
     warnings,
     env: environmentOf(request),
+    ...(result.pendingDeletes === undefined ? {} : { pendingDeletes: result.pendingDeletes }),
     ...verify,
   };
 }

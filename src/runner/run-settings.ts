@@ -38,6 +38,7 @@ export function transferSettings(
     transfers: task.transfers,
     // A restore that deletes does what it was told to: its preview is the guard.
     maxDelete: restore === undefined ? task.maxDelete : null,
+    allowedDeletes: request.allowedDeletes,
     filter,
     namesEncrypted: task.encryption && task.filenameEncryption,
     only: restore?.paths?.map((path) => path.replace(/^\/+|\/+$/g, '')),

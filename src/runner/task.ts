@@ -111,6 +111,8 @@ export interface RunRequest {
   /** Only for runs that go on by themselves when Node-RED starts again. */
   resumption?: Resumption;
   task: TaskSettings;
+  /** `pendingDeletes.hash` of an earlier report: exactly those files may be deleted, in this run. Never from a message. */
+  allowedDeletes?: string;
   restore?: RestoreSettings;
   verify?: VerifySettings;
   /** Ids of all nodes that are deployed, so that what removed ones left has no say; undefined: not known. */

@@ -172,6 +172,7 @@ export async function runOnce(bench: Bench, options: RunOptions = {}) {
     ...run.counts,
     errors: run.problems.errors,
     warnings: run.problems.warnings,
+    pendingDeletes: run.pendingDeletes,
     codes: run.problems.errors.map((error) => error.code),
     log,
     files: run.files,
