@@ -69,6 +69,7 @@ export class World {
   private encryption: 'none' | 'names plain' | 'names too';
   /** The same for all runs: a backup folder in a local destination is a folder like others for a run without one. */
   private readonly hasBackup: boolean;
+  private hasCompared = false;
   private runs = 0;
 
   /**
@@ -234,6 +235,7 @@ export class World {
     const { task, direction } = plan;
     const { transferMode, dryRun, checksum, maxDelete, transfers, include, exclude, backupFolder } = task;
     const before = await this.look(direction);
+    this.hasCompared ||= checksum;
     const during: Ran['during'] = new Map();
     const controller = new AbortController();
     const faults = plan.isCalm ? [] : this.makeFaults(direction, [...before.source.keys()], during);
@@ -263,8 +265,10 @@ export class World {
       hidesKeys: faults.some((word) => word.startsWith('hiddenKeys')),
       wasCalm: faults.length === 0 && !controller.signal.aborted,
       wasAborted: controller.signal.aborted,
+      // A run that compares by hash leaves other times alone, and the index remembers it as equal.
       // A change of metadata alone leaves ETag and hash of an object as they were, and listings don't show it.
-      keepsTimes: direction === 'pull' || this.directions.length > 1 || this.place.keepsVersions,
+      keepsTimes:
+        direction === 'pull' || this.directions.length > 1 || this.hasCompared || this.place.keepsVersions,
       status: result.status === 'skipped' ? 'failed' : result.status,
       errors: result.errors,
       warnings: result.warnings,
