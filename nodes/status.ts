@@ -95,6 +95,9 @@ function successText(report: RunReport): string {
   const { files, bytes } = report.transferred;
   const parts: string[] = [];
   if (files > 0) parts.push(formatCount(files, 'file'), formatBytes(bytes));
+  const { overwrites = 0 } = report;
+  // What a preview is made for.
+  if (report.dryRun && overwrites > 0) parts.push(`${overwrites.toLocaleString('en-US')} overwritten`);
   if (report.deleted > 0) parts.push(`${report.deleted.toLocaleString('en-US')} deleted`);
   if (parts.length === 0) parts.push('up to date');
   return parts.join(' · ');

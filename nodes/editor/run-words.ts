@@ -44,6 +44,10 @@ function amounts(report: RunReport): string {
   if (report.transferred.files > 0) {
     parts.push(count('file', report.transferred.files), formatBytes(report.transferred.bytes));
   }
+  const { overwrites = 0 } = report;
+  if (report.dryRun && overwrites > 0) {
+    parts.push(t('words.overwritten', { count: overwrites.toLocaleString() }));
+  }
   if (report.deleted > 0) parts.push(t('words.deleted', { count: report.deleted.toLocaleString() }));
   return parts.join(' · ') || t('words.upToDate');
 }

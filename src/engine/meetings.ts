@@ -559,9 +559,11 @@ export class Meetings {
     }
     run.counts.transferred.files++;
     run.counts.transferred.bytes += job.source.size;
-    run.log('would transfer', job.path, { bytes: job.source.size });
+    const message = job.present === undefined ? undefined : 'overwrites what is there';
+    run.log('would transfer', job.path, { bytes: job.source.size, message });
     if (run.settings.transferMode === 'move') foretellSourceDelete(run, job.path);
     if (job.present === undefined) return;
+    run.counts.overwrites++;
     if (run.isPush) run.earlyDeletions.note(job.present);
     else this.previewOwner(job.present);
   }

@@ -77,6 +77,7 @@ export async function settleTransferred(run: RunContext, job: TransferJob, done:
   run.counts.transferred.files++;
   run.counts.transferred.bytes += done.source.size;
   run.log('transfer', job.path, { bytes: done.source.size });
+  if (job.present !== undefined) run.counts.overwrites++;
   if (run.isPush && job.present !== undefined) run.earlyDeletions.note(job.present);
   remember(run, job.sortKey, local, remote, done.md5, done.readAt);
   if (run.settings.transferMode === 'move') await deleteSource(run, job.path, done.source);

@@ -23,6 +23,15 @@ export interface VerifyOptions {
   random?: () => number;
 }
 
+/** How one file is compared. */
+type Method = Exclude<VerifyOptions['method'], 'sample'>;
+
+interface FilePair {
+  path: string;
+  local: StoredObject;
+  remote: StoredObject;
+}
+
 type List = 'differs' | 'missingLocal' | 'missingRemote' | 'unreadable' | 'unverifiable';
 
 /** Paths kept in each list. */
@@ -56,6 +65,9 @@ class Verification {
     counts: { matched: 0, differs: 0, missingLocal: 0, missingRemote: 0, unreadable: 0, unverifiable: 0 },
   };
   private readonly lane: WorkLane;
+  /** One file at random of those that were not picked, as long as none was. */
+  private candidate: FilePair | undefined;
+  private candidates = 0;
 
   constructor(
     private readonly run: RunContext,
@@ -72,6 +84,7 @@ class Verification {
         throwIfAborted(run.signal);
         for (const meeting of page) await this.take(meeting);
       }
+      await this.finishSample();
     } finally {
       await this.lane.drain();
     }
@@ -151,12 +164,50 @@ class Verification {
     }
     run.files.total++;
     run.bytes.total += local.size;
+    const pair: FilePair = { path, local, remote };
+    const { method } = this.options;
+    if (method === 'sample') await this.addSampled(pair);
+    else await this.start(pair, method);
+  }
+
+  /** Picks at random; where chance has picked no file of few, one of them is read back all the same. */
+  private async addSampled(pair: FilePair): Promise<void> {
+    const { sample, random = Math.random } = this.options;
+    if (random() * 100 < sample) {
+      await this.readBack(pair);
+      return;
+    }
+    let other: FilePair | undefined = pair;
+    if (this.findings.sampled === undefined && random() * ++this.candidates < 1) {
+      other = this.candidate;
+      this.candidate = pair;
+    }
+    if (other !== undefined) await this.start(other, 'metadata');
+  }
+
+  private async finishSample(): Promise<void> {
+    const { candidate } = this;
+    this.candidate = undefined;
+    if (candidate === undefined) return;
+    if (this.findings.sampled === undefined) await this.readBack(candidate);
+    else await this.start(candidate, 'metadata');
+  }
+
+  private async readBack(pair: FilePair): Promise<void> {
+    this.findings.sampled ??= [];
+    if (this.findings.sampled.length < KEPT) this.findings.sampled.push(pair.path);
+    await this.start(pair, 'download');
+  }
+
+  private async start(pair: FilePair, method: Method): Promise<void> {
+    const { run } = this;
+    const { path, local } = pair;
     await this.lane.add(async () => {
       if (run.signal.aborted) return;
       await run.gate.enter();
       let failure: unknown;
       try {
-        await this.compare(path, local, remote);
+        await this.compare(pair, method);
         run.files.done++;
         run.bytes.done += local.size;
       } catch (error) {
@@ -186,12 +237,10 @@ class Verification {
     } else this.run.fail(error, path);
   }
 
-  private async compare(path: string, local: StoredObject, remote: StoredObject): Promise<void> {
-    const { method, sample, random = Math.random } = this.options;
-    if (method === 'checksum') return this.compareChecksum(path, local, remote);
-    if (method === 'download') return this.compareBytes(path, local, remote);
-    if (method === 'sample' && random() * 100 < sample) return this.compareBytes(path, local, remote);
-    return this.compareTime(path, local, remote);
+  private async compare({ path, local, remote }: FilePair, method: Method): Promise<void> {
+    if (method === 'checksum') await this.compareChecksum(path, local, remote);
+    else if (method === 'download') await this.compareBytes(path, local, remote);
+    else await this.compareTime(path, local, remote);
   }
 
   private async compareTime(path: string, local: StoredObject, listed: StoredObject): Promise<void> {

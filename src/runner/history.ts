@@ -49,7 +49,7 @@ interface NodeHistory {
 
 /** Of each list in a report, what history keeps: the log has all. */
 const KEPT = 20;
-const LISTS = ['differs', 'missingLocal', 'missingRemote', 'unreadable', 'unverifiable'] as const;
+const LISTS = ['differs', 'missingLocal', 'missingRemote', 'unreadable', 'unverifiable', 'sampled'] as const;
 const INTERRUPTED: ErrorRecord = {
   path: '',
   code: 'ABORTED',
