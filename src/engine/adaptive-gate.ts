@@ -5,7 +5,7 @@
 
 import { hasCode } from '../errors.js';
 
-const START = 8;
+const START = 16;
 const LIMIT = 64;
 /** After trouble it grows again by one place per so many files that went well. */
 const CALM = 16;

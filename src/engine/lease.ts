@@ -67,6 +67,8 @@ export class Lease {
   private validUntil = 0;
   /** Add to `performance.now()`: the server's clock, ms since the epoch. */
   private clockOffset: number | undefined;
+  /** When it was last written, by `performance.now()`. */
+  private writtenAt = 0;
   private timer: NodeJS.Timeout | undefined;
   private renewing: Promise<void> | undefined;
 
@@ -167,8 +169,14 @@ export class Lease {
       const versionId = this.versions.shift()!;
       await this.options.store.delete({ key: this.key, versionId }).catch(() => {});
     }
-    if (written.storedTime !== undefined) this.clockOffset = written.storedTime - performance.now();
+    this.writtenAt = performance.now();
+    this.readClock(written);
     this.validUntil = sentAt + this.durationMs * (1 - MARGIN);
+  }
+
+  /** From our own lease as the server shows it: in the answer to the write, or in the listing that follows. */
+  private readClock({ storedTime }: StoredObject): void {
+    if (storedTime !== undefined) this.clockOffset = storedTime - this.writtenAt;
   }
 
   private async writeText(more: Partial<LeaseText>): Promise<StoredObject> {
@@ -176,18 +184,15 @@ export class Lease {
     const text: LeaseText = { ...holder, prefixes, durationMs: this.durationMs, ...more };
     const content = contentOfBytes(Buffer.from(JSON.stringify(text)));
     const write = () => store.write(this.key, content, { contentType: 'application/json', signal });
-    let written: StoredObject;
     try {
-      written = await write();
+      return await write();
     } catch (error) {
       const [prefix = ''] = prefixes;
       if (!hasCode(error, 'NO_PERMISSION') || prefix === '' || this.folder.startsWith(prefix)) throw error;
       // A key that is confined to its prefix keeps its leases there.
       this.folder = `${prefix}${RESERVED_PREFIX}leases/`;
-      written = await write();
+      return await write();
     }
-    if (written.storedTime !== undefined) return written;
-    return (await store.head(this.key, { signal })) ?? written;
   }
 
   /** Another installation's lease that overlaps and isn't over. */
@@ -197,6 +202,8 @@ export class Lease {
     for (const folder of folders) {
       try {
         for await (const page of store.list({ prefix: folder, signal })) {
+          const own = page.find((object) => object.key === this.key);
+          if (own !== undefined) this.readClock(own);
           for (const object of page) {
             const found = await this.foreign(object, prefixes);
             if (found !== undefined) return found;
