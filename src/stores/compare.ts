@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { throwIfAborted } from '../errors.js';
+import { forHashing } from './content.js';
 import type {
   ComparisonTrust,
   Content,
@@ -21,7 +22,7 @@ export async function hashContent(
   signal?: AbortSignal,
 ): Promise<Hashes> {
   const hashes = algorithms.map((algorithm) => createHash(algorithm));
-  for await (const chunk of content.read()) {
+  for await (const chunk of forHashing(content).read()) {
     throwIfAborted(signal);
     for (const hash of hashes) hash.update(chunk);
   }

@@ -34,6 +34,11 @@ export function contentOfOpened(
   };
 }
 
+/** `content` for a reading after which nothing was sent: a bandwidth limit has no part in it. */
+export function forHashing(content: Content): Content {
+  return content.unlimited ?? content;
+}
+
 /** All of it in one Buffer: for small contents and tests. */
 export async function readAll(source: Content | AsyncIterable<Uint8Array>): Promise<Buffer> {
   const isContent = 'read' in source;

@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { CloudSyncError, throwIfAborted } from '../../errors.js';
+import { forHashing } from '../content.js';
 import type { Content, HashAlgorithm, Hashes } from '../store.js';
 
 /** Hashes that Node.js computes; what else a caller knows can't be compared here. */
@@ -41,7 +42,7 @@ export async function readChecked(
 /** The MD5 of `content`, read once without keeping it. */
 export async function md5Of(content: Content, signal: AbortSignal | undefined): Promise<Buffer> {
   const hash = createHash('md5');
-  for await (const chunk of abortable(exactly(content), signal)) hash.update(chunk);
+  for await (const chunk of abortable(exactly(forHashing(content)), signal)) hash.update(chunk);
   return hash.digest();
 }
 

@@ -1,6 +1,7 @@
 /** Contents on their way to Dropbox: read, hashed before they are sent, and held to what was hashed while they are. */
 
 import { CloudSyncError, throwIfAborted } from '../../errors.js';
+import { forHashing } from '../content.js';
 import { algorithmsOf, Hasher, requireHashes } from '../hashing.js';
 import { unlessAborted } from '../http.js';
 import type { Content, Hashes } from '../store.js';
@@ -36,7 +37,8 @@ export async function prepareBody(
   const others = new Hasher(algorithmsOf(expected).filter((algorithm) => algorithm !== 'dropbox'));
   const held = content.bytes === undefined && size <= HELD_SIZE ? Buffer.allocUnsafe(size) : undefined;
   let position = 0;
-  for await (const chunk of abortable(exactly(content), signal)) {
+  // What is held is sent without being read again: its only reading is the one that a bandwidth limit counts.
+  for await (const chunk of abortable(exactly(held === undefined ? forHashing(content) : content), signal)) {
     hash.update(chunk);
     others.update(chunk);
     held?.set(chunk, position);

@@ -5,6 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import { throwIfAborted } from '../../errors.js';
+import { forHashing } from '../content.js';
 import type { Content } from '../store.js';
 
 /** Bytes of a block. */
@@ -57,7 +58,7 @@ export async function dropboxContentHash(
   signal?: AbortSignal,
 ): Promise<string> {
   const hash = new ContentHash();
-  for await (const chunk of 'read' in content ? content.read() : content) {
+  for await (const chunk of 'read' in content ? forHashing(content).read() : content) {
     throwIfAborted(signal);
     hash.update(chunk);
   }

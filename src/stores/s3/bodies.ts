@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { abortedError, CloudSyncError, throwIfAborted } from '../../errors.js';
+import { forHashing } from '../content.js';
 import type { Content, Hashes } from '../store.js';
 import type { RequestBody, S3Connection } from './connection.js';
 
@@ -38,7 +39,7 @@ export async function prepareBody(
   if (options.hashes?.sha1 !== undefined) algorithms.push('sha1');
   const hashers = algorithms.map((algorithm) => createHash(algorithm));
   if (bytes !== undefined) for (const hasher of hashers) hasher.update(bytes);
-  else await hashStream(content, hashers, options.signal);
+  else await hashStream(forHashing(content), hashers, options.signal);
   const digests: Record<string, Buffer> = {};
   for (const [index, algorithm] of algorithms.entries()) digests[algorithm] = hashers[index]!.digest();
   const md5 = digests.md5!.toString('hex');

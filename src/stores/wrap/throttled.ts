@@ -41,6 +41,7 @@ function throttledContent(content: Content, limiter: ByteLimiter, signal: AbortS
   if (content.bytes !== undefined && limiter.limitNow() === null) return content;
   return {
     size: content.size,
+    unlimited: content,
     read: (offset, length) => throttled(content.read(offset, length), limiter, signal),
   };
 }
