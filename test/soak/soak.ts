@@ -60,7 +60,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
         await new World(folder, place, random, result, options.verbose ?? false).live(count);
       } catch (error) {
         if (error instanceof Broken) {
-          error.message = `seed ${seed}, world ${number}: npm run soak -- --store ${kind} --seed ${seed} --world ${number}\n${error.message}`;
+          error.message = `seed ${seed}, world ${number}, step ${error.step}: npm run soak -- --store ${kind} --seed ${seed} --world ${number}\n${error.message}`;
         }
         throw error;
       }

@@ -42,6 +42,11 @@ export class Broken extends Error {
     super(`${rules.join('\n')}\n\n${trace.join('\n')}`);
     this.name = 'Broken';
   }
+
+  /** Of its world, from 1. */
+  get step(): number {
+    return this.trace.filter((line) => /^step \d+$/.test(line)).length;
+  }
 }
 
 export interface WorldCounts {
