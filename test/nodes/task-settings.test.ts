@@ -268,7 +268,24 @@ const OTHER_VALUES: Record<string, unknown> = {
 
 describe('msg.cloudSync on a cloud-sync node', () => {
   const always = ['include', 'exclude', 'transfers', 'bandwidthLimit', 'checksum', 'dryRun', 'maxDelete'];
-  const listed: readonly string[] = LISTED_OVERRIDES;
+  const listed = [
+    'path',
+    'bucket',
+    'folder',
+    'direction',
+    'transferMode',
+    'followSymlinks',
+    'createEmptySrcDirs',
+    'metadata',
+    'storageClass',
+    'chunkSize',
+    'backupFolder',
+  ];
+
+  it('lets the editor offer exactly the names that a node may release', () => {
+    assert.deepEqual([...LISTED_OVERRIDES], listed);
+    assert.deepEqual([...LISTED_RESTORE_OVERRIDES], ['path', 'transferMode']);
+  });
 
   it('is tested for every property there is', () => {
     for (const name of Object.keys(TASK_PROPERTIES)) assert.ok(name in OTHER_VALUES, name);
@@ -317,6 +334,15 @@ describe('msg.cloudSync on a cloud-sync node', () => {
       'snapshot',
       /push/,
     );
+    refused(
+      () => task({ snapshot: true, allowOverrides: ['transferMode'] }, { transferMode: 'move' }),
+      'snapshot',
+      /move/,
+    );
+    refused(() => task({}, { include: ['a[b'] }), 'include', /pattern "a\[b" can't be used/);
+    refused(() => task({}, { exclude: ['{{(}}'] }), 'exclude', /can't be used/);
+    refused(() => task({}, { bandwidthLimit: rows('23:00', '08:00') }), 'bandwidthLimit', /order/);
+    refused(() => task({}, { bandwidthLimit: rows('08:00', '08:00') }), 'bandwidthLimit', /two rows/);
     assert.equal(task({ allowOverrides: ['folder'] }, { folder: '' }).folder, '');
     assert.equal(task({ transfers: 4 }, { transfers: null }).transfers, null);
   });
@@ -351,6 +377,10 @@ describe('msg.cloudSync on a cloud-sync node', () => {
     });
   }
 });
+
+function rows(...times: string[]) {
+  return times.map((time) => ({ time, bandwidth: 1000 }));
+}
 
 describe('restore and verify settings', () => {
   const restored = (config = {}, message = {}, of = task()) =>
@@ -429,7 +459,7 @@ describe('restore and verify settings', () => {
     const run = (allowOverrides: string[]) => restored({ allowOverrides }, { overrides: { [name]: value } });
     if (['include', 'exclude', 'asOf', 'dryRun'].includes(name)) {
       it(`lets a message set ${name} always`, () => assert.ok(run([])));
-    } else if ((LISTED_RESTORE_OVERRIDES as readonly string[]).includes(name)) {
+    } else if (['path', 'transferMode'].includes(name)) {
       it(`lets a message set ${name} only where allowOverrides names it`, () => {
         refused(() => run([]), name);
         assert.equal((run([name]) as unknown as Record<string, unknown>)[name], value);
