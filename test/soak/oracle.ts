@@ -217,7 +217,8 @@ function checkSuccess(before: Moment, after: Moment, ran: Ran, check: Check): vo
   checkCounts(before, after, ran, check);
 }
 
-function isSameTime(one: FileState, other: FileState): boolean {
+/** As far as a local disk keeps it through Node.js: microseconds. */
+export function isSameTime(one: FileState, other: FileState): boolean {
   if (one.time === undefined || other.time === undefined) return false;
   const difference = one.time - other.time;
   return difference < 1_000n && difference > -1_000n;

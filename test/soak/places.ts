@@ -20,6 +20,21 @@ import { withSmallParts } from './small-parts.js';
 export const KINDS = ['s3', 'memory', 'local', 'azure'] as const;
 export type Kind = (typeof KINDS)[number];
 
+/** Where a server is and who asks. */
+export interface S3Access {
+  config: Record<string, string>;
+  secrets: Record<string, string>;
+}
+
+/** An account whose files are cut into small parts, and who doesn't wait long. */
+export function openImpatiently({ config, secrets }: S3Access, context: AccountContext): Account {
+  const account = openS3Account(config, secrets, context, {
+    retryPolicy: { attempts: 4, baseDelayMs: 1, maxDelayMs: 4, maxRetryAfterMs: 100 },
+    silenceMs: 500,
+  });
+  return openingSmallParts(account, 4_000, 3_000);
+}
+
 /** A remote side for one world: empty, its own bucket. */
 export interface Place {
   kind: Kind;
@@ -27,6 +42,8 @@ export interface Place {
   raw: RawStore;
   /** Opens it as a run does. */
   open(context: AccountContext): Account;
+  /** How another process reaches it. */
+  access?: S3Access;
   /** Opens it for the oracle, without faults. */
   openCalm(): Store;
   makeFaults(random: Random): FaultsInPlace;
@@ -77,13 +94,8 @@ export class Places {
       kind: 's3',
       bucket,
       raw: insideOfServer(server, bucket),
-      open: (context) => {
-        const account = openS3Account(config, secrets, context, {
-          retryPolicy: { attempts: 4, baseDelayMs: 1, maxDelayMs: 4, maxRetryAfterMs: 100 },
-          silenceMs: 500,
-        });
-        return openingSmallParts(account, 4_000, 3_000);
-      },
+      open: (context) => openImpatiently({ config, secrets }, context),
+      access: { config, secrets },
       openCalm: () => calm.openStore(bucket),
       makeFaults: (faultRandom) => makeFaults(server, bucket, faultRandom),
       clearFaults: () => {
@@ -205,14 +217,13 @@ function openingSmallParts(account: Account, threshold: number, partSize: number
   };
 }
 
-/** The place that runs with the provider `soak` go to. */
-let current: Place | undefined;
-
 export const SOAK_PROVIDER = 'soak';
 
-/** Lets runs of this process reach `place`. */
-export function usePlace(place: Place): void {
-  current = place;
+let openSoak: Place['open'];
+
+/** Where runs of this process with the provider `soak` go to. */
+export function useForRuns(open: Place['open']): void {
+  openSoak = open;
   const providers = PROVIDERS as ProviderDescription[];
   if (providers.some(({ id }) => id === SOAK_PROVIDER)) return;
   providers.push({
@@ -221,6 +232,6 @@ export function usePlace(place: Place): void {
     environmentType: 'SOAK',
     hasBuckets: true,
     fields: [],
-    load: async () => (_config, _secrets, context) => current!.open(context),
+    load: async () => (_config, _secrets, context) => openSoak(context),
   });
 }

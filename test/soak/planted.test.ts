@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { build } from 'esbuild';
+import { bundle } from './bundle.js';
 
 interface Planted {
   name: string;
@@ -86,31 +86,19 @@ async function bundleWith(fault: Planted, folder: string): Promise<string> {
   const changed = resolve('src', fault.file);
   const outfile = join(folder, `${FAULTS.indexOf(fault)}.cjs`);
   let isPlanted = false;
-  await build({
-    entryPoints: [resolve('test/soak/main.ts')],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    target: 'node22',
-    packages: 'external',
-    // The emulator's path is asked of the module system.
-    define: { 'import.meta.url': JSON.stringify(`file://${resolve('test/servers/azurite.ts')}`) },
-    logLevel: 'error',
-    plugins: [
-      {
-        name: 'plant',
-        setup: ({ onLoad }) => {
-          onLoad({ filter: /\.ts$/ }, ({ path }) => {
-            if (path !== changed) return undefined;
-            const source = readFileSync(path, 'utf8');
-            isPlanted = fault.find.test(source);
-            return { contents: source.replace(fault.find, fault.replace), loader: 'ts' };
-          });
-        },
+  await bundle('main.ts', outfile, [
+    {
+      name: 'plant',
+      setup: ({ onLoad }) => {
+        onLoad({ filter: /\.ts$/ }, ({ path }) => {
+          if (path !== changed) return undefined;
+          const source = readFileSync(path, 'utf8');
+          isPlanted = fault.find.test(source);
+          return { contents: source.replace(fault.find, fault.replace), loader: 'ts' };
+        });
       },
-    ],
-  });
+    },
+  ]);
   assert.ok(isPlanted, `${fault.file} has changed: the fault has to be planted in another way`);
   return outfile;
 }

@@ -14,8 +14,9 @@ import { providerNames } from '../../src/stores/names.js';
 import { encryptedStore } from '../../src/stores/wrap/encrypted.js';
 import { DiskFaults, installDiskFaults } from '../faults/local-disk.js';
 import { editTree, fillTree, newContent } from './edits.js';
-import { judge, type Moment, type Ran } from './oracle.js';
-import { type Place, SOAK_PROVIDER, usePlace } from './places.js';
+import type { KillChild } from './kill-child.js';
+import { isSameTime, judge, type Moment, type Ran } from './oracle.js';
+import { type Place, SOAK_PROVIDER, useForRuns } from './places.js';
 import { contentKey } from './plain-bytes.js';
 import type { Random } from './random.js';
 import { hashOf, LocalSide, NonceWatch, RemoteSide, type Side } from './sides.js';
@@ -32,6 +33,9 @@ const FILTERS: Pick<TaskSettings, 'include' | 'exclude'>[] = [
   { include: ['a*'], exclude: [] },
   { include: ['/a/**', '*.txt'], exclude: ['*b*'] },
 ];
+
+/** What a run after a kill is to be judged by its end alone. */
+const UNHINDERED = { dryRun: false, maxDelete: null } satisfies Partial<TaskSettings>;
 
 /** A rule that was broken, with what led to it. */
 export class Broken extends Error {
@@ -114,9 +118,80 @@ export class World {
     }
   }
 
+  /**
+   * Lets a process carry runs out and kills it at random moments, `kills` times; after each the next run has to put
+   * everything right, and send nothing again that had arrived.
+   */
+  async liveThroughKills(kills: number, start: () => KillChild): Promise<void> {
+    await this.begin();
+    try {
+      for (let killed = 0; killed < kills; ) {
+        this.say(`step ${killed + 1}`);
+        const direction = this.random.pick(this.directions);
+        await editTree(this.editing(direction), this.random.whole(3, 10));
+        await fillTree(this.editing(direction), this.random.whole(1, 3));
+        const { task } = this.plan(direction);
+        const plan = { direction, isCalm: true, abortAfter: undefined, task: { ...task, ...UNHINDERED } };
+        for (let again = true; again && killed < kills; again = this.random.chance(0.2)) {
+          if (await this.runAndKill(plan, start())) killed++;
+        }
+        await this.goOnAfterKill(plan);
+      }
+    } finally {
+      await this.place.close();
+    }
+  }
+
+  /** False where the process was faster. */
+  private async runAndKill({ task, direction }: Plan, child: KillChild): Promise<boolean> {
+    const { random } = this;
+    const before = await this.look(direction);
+    const count = random.chance(0.2) ? random.whole(1, 3) : random.whole(3, 60);
+    const waitMs = random.chance(0.5) ? 0 : random.next() * 30;
+    this.place.afterRequests(count, () => setTimeout(() => child.kill(), waitMs));
+    this.say(`run ${direction} ${task.transferMode}, killed ${waitMs.toFixed(0)} ms after request ${count}`);
+    const wasKilled = await child.run(this.requestFor(task));
+    await this.place.idle();
+    this.place.clearFaults();
+    this.say(wasKilled ? '  killed' : '  it was through before');
+    const after = await this.look(direction);
+    const ran: Ran = {
+      ...this.settingsOf(task, direction),
+      during: new Map(),
+      hidesKeys: false,
+      wasCalm: false,
+      wasAborted: true,
+      status: 'aborted',
+      errors: [],
+      warnings: [],
+      transferred: 0,
+      deleted: 0,
+      events: [],
+    };
+    const broken = judge(before, after, ran);
+    if (broken.length > 0) this.break(broken);
+    return wasKilled;
+  }
+
+  private async goOnAfterKill(plan: Plan): Promise<void> {
+    const { source, destination } = await this.look(plan.direction);
+    this.say('after the kill:');
+    const ran = await this.runAndJudge(plan);
+    if (ran.status !== 'success') {
+      // Nothing at all left to move, or to sync with.
+      if (ran.errors.every(({ code }) => code === 'SOURCE_EMPTY' || code === 'OBSTRUCTED')) return;
+      this.break(['the run after the kill fails']);
+    }
+    for (const { event, path } of ran.events) {
+      const [own, there] = [source.get(path), destination.get(path)];
+      if (event !== 'transfer' || own === undefined || there === undefined) continue;
+      if (own.hash === there.hash && isSameTime(own, there)) this.break([`"${path}" was sent again`]);
+    }
+  }
+
   private async begin(): Promise<void> {
     const { place } = this;
-    usePlace(place);
+    useForRuns(place.open);
     const bare = place.openCalm();
     const names = providerNames(bare.features.names);
     const isEncrypted = this.encryption !== 'none';
@@ -258,22 +333,12 @@ export class World {
     await this.place.idle();
     this.place.clearFaults();
     const after = await this.look(direction);
-    const filter = compileFilter(task);
     const ran: Ran = {
-      transferMode,
-      dryRun,
-      checksum,
-      maxDelete,
-      hasBackup: backupFolder !== '',
-      wants: (path) => filter.includesFile(path),
+      ...this.settingsOf(task, direction),
       during,
       hidesKeys: faults.some((word) => word.startsWith('hiddenKeys')),
       wasCalm: faults.length === 0 && !controller.signal.aborted,
       wasAborted: controller.signal.aborted,
-      // A run that compares by hash leaves other times alone, and the index remembers it as equal.
-      // A change of metadata alone leaves ETag and hash of an object as they were, and listings don't show it.
-      keepsTimes:
-        direction === 'pull' || this.directions.length > 1 || this.hasCompared || this.place.keepsVersions,
       status: result.status === 'skipped' ? 'failed' : result.status,
       errors: result.errors,
       warnings: result.warnings,
@@ -298,21 +363,41 @@ export class World {
   }
 
   private async carryOut(task: TaskSettings, signal: AbortSignal, log: LogEntry[]): Promise<ExecutionResult> {
-    const request: RunRequest = {
+    const host = { signal, phase: () => {}, log: (entry: LogEntry) => void log.push(entry) };
+    const timeout = delay(30_000, undefined, { ref: false }).then(() => 'too long' as const);
+    const result = await Promise.race([execute(this.requestFor(task), host).result, timeout]);
+    if (result === 'too long') {
+      for (const entry of log.slice(-40)) this.say(`  log: ${JSON.stringify(entry)}`);
+      return this.break(['a run does not end']);
+    }
+    return result;
+  }
+
+  private requestFor(task: TaskSettings): RunRequest {
+    return {
       runId: `run-${++this.runs}`,
       nodeId: task.taskId,
       operation: 'sync',
       task,
       dataFolder: join(this.folder, 'data'),
     };
-    const host = { signal, phase: () => {}, log: (entry: LogEntry) => void log.push(entry) };
-    const timeout = delay(30_000, undefined, { ref: false }).then(() => 'too long' as const);
-    const result = await Promise.race([execute(request, host).result, timeout]);
-    if (result === 'too long') {
-      for (const entry of log.slice(-40)) this.say(`  log: ${JSON.stringify(entry)}`);
-      return this.break(['a run does not end']);
-    }
-    return result;
+  }
+
+  private settingsOf(task: TaskSettings, direction: Direction) {
+    const { transferMode, dryRun, checksum, maxDelete, backupFolder } = task;
+    const filter = compileFilter(task);
+    return {
+      transferMode,
+      dryRun,
+      checksum,
+      maxDelete,
+      hasBackup: backupFolder !== '',
+      wants: (path: string) => filter.includesFile(path),
+      // A run that compares by hash leaves other times alone, and the index remembers it as equal.
+      // A change of metadata alone leaves ETag and hash of an object as they were, and listings don't show it.
+      keepsTimes:
+        direction === 'pull' || this.directions.length > 1 || this.hasCompared || this.place.keepsVersions,
+    };
   }
 
   /** Faults of this run, in words. */
