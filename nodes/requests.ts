@@ -137,7 +137,54 @@ export async function buildRequest(
   RED.nodes.eachNode(({ id, type }) => {
     if (type === 'cloud-sync') deployedNodeIds.push(id);
   });
-  return { runId: randomUUID(), nodeId: node.id, operation, dataFolder, deployedNodeIds, ...parts };
+  const allowedDeletes = operation === 'sync' ? takeAllowance(message) : undefined;
+  return {
+    runId: randomUUID(),
+    nodeId: node.id,
+    operation,
+    dataFolder,
+    deployedNodeIds,
+    ...(allowedDeletes === undefined ? {} : { allowedDeletes }),
+    ...parts,
+  };
+}
+
+/** Lists of deletes that were allowed in the editor, by the id of the message that starts the run: good once. */
+const allowances = new Map<string, string>();
+
+/**
+ * A message that starts a run with these deletes allowed. Only who knows the id can use it, and nobody outside this
+ * process does: what a message says can't loosen `maxDelete`.
+ */
+export function messageAllowing(hash: string): NodeMessage {
+  const _msgid = randomUUID();
+  allowances.set(_msgid, hash);
+  return { _msgid, topic: 'sidebar' };
+}
+
+function takeAllowance({ _msgid }: NodeMessage): string | undefined {
+  if (_msgid === undefined) return undefined;
+  const hash = allowances.get(_msgid);
+  allowances.delete(_msgid);
+  return hash;
+}
+
+/** What a cloud-sync node would run now. */
+export async function deployedTask(RED: RED, id: string): Promise<TaskSettings> {
+  return await readTaskNode(RED, findTask(RED, id));
+}
+
+/** A restore or verification of a task, asked for in the sidebar: `saved` is what a node of its own would hold. */
+export async function requestWithoutNode(
+  RED: RED,
+  operation: 'restore' | 'verify',
+  id: string,
+  saved: Readonly<Record<string, unknown>>,
+  message: NodeMessage,
+  dataFolder: string,
+): Promise<RunRequest> {
+  const node = { id, saved: { ...saved, id } } as unknown as ConfiguredNode;
+  return await buildRequest(RED, node, operation, message, dataFolder);
 }
 
 /**

@@ -19,6 +19,7 @@ import {
 } from './requests.js';
 import { RunNode } from './run-node.js';
 import { nextRun, startSchedule } from './schedule.js';
+import { type SidebarRun, sidebarRun, sidebarRuns } from './sidebar-runs.js';
 import { isStale, watchStaleness } from './stale-watch.js';
 import { isNodeRedStopping, watchForStop } from './stopping.js';
 
@@ -26,8 +27,9 @@ export { asCloudSyncError, CloudSyncError } from '../src/errors.js';
 export { CREDENTIAL_SECRETS } from './credential-secrets.js';
 export { confinePath } from './local-paths.js';
 export { localFolder } from './properties.js';
-export { packageSettings } from './requests.js';
+export { deployedTask, messageAllowing, packageSettings, requestWithoutNode } from './requests.js';
 export { addRoute, type RouteInput, textOf } from './routes.js';
+export { forgetSidebarRun, pathsMessage, sidebarRunId, startSidebarRun } from './sidebar-runs.js';
 export { readTypedCredential } from './typed-credential.js';
 
 /** What nodes and routes use of the runner. */
@@ -80,6 +82,8 @@ export interface DeployedNode {
   /** No success for longer than `staleAfter`. */
   stale: boolean;
   state: NodeRunState;
+  /** Started in the sidebar, for this task; no node on a flow. */
+  ofTask?: string;
 }
 
 function describe({ node, context }: RunNode, { resumption: _, ...state }: NodeRunState): DeployedNode {
@@ -97,6 +101,15 @@ function describe({ node, context }: RunNode, { resumption: _, ...state }: NodeR
   };
 }
 
+function describeSidebarRun(run: SidebarRun, { resumption: _, ...state }: NodeRunState): DeployedNode {
+  const { id, operation, taskId, name } = run;
+  const type = `cloud-${operation}`;
+  return {
+    ...{ id, type, name, operation, schedule: '', enabled: true, nextRun: null, stale: false, state },
+    ofTask: taskId,
+  };
+}
+
 /** Every node at work, what earlier processes knew of it included. */
 export async function describeNodes(RED: RED): Promise<{ nodes: DeployedNode[]; timeZone: string }> {
   const nodes = await Promise.all(
@@ -104,7 +117,14 @@ export async function describeNodes(RED: RED): Promise<{ nodes: DeployedNode[]; 
       describe(runNode, await sharedRunner(RED).load(runNode.node.id)),
     ),
   );
+  const others = sidebarRuns().filter(({ taskId }) => runNodes.has(taskId));
+  for (const run of others) nodes.push(describeSidebarRun(run, await sharedRunner(RED).load(run.id)));
   return { nodes, timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone };
+}
+
+/** The id of a node at work, or of a run that the sidebar has started. @throws NOT_FOUND */
+export function runningId(id: string | undefined): string {
+  return sidebarRun(id ?? '')?.id ?? deployedNode(id).node.id;
 }
 
 /** @throws NOT_FOUND where no node at work has this id */
@@ -132,6 +152,11 @@ export function publishChanges(RED: RED): void {
   publishers.clear();
   publishers.add((nodeId) => {
     const runNode = runNodes.get(nodeId);
+    const run = sidebarRun(nodeId);
+    if (run !== undefined) {
+      const described = describeSidebarRun(run, sharedRunner(RED).state(nodeId));
+      RED.comms.publish(`cloud-sync/task/${nodeId}`, described, false);
+    }
     if (runNode === undefined) return;
     RED.comms.publish(`cloud-sync/task/${nodeId}`, describe(runNode, sharedRunner(RED).state(nodeId)), false);
   });

@@ -14,6 +14,19 @@ import {
 } from '../runtime.js';
 import { finishSignIn, keepSignIn } from './sign-in.js';
 
+function patternsOf(value: unknown): string[] {
+  const isList = Array.isArray(value) && value.every((one): one is string => typeof one === 'string');
+  return isList ? value : [];
+}
+
+/** Of the task `body.task`: what was typed, or what is stored where the dialog shows that there is something. */
+function storedOrTyped(RED: NodeAPI, body: RouteInput['body'], name: string): string {
+  const typed = textOf(body, name);
+  if (typed !== '__PWRD__') return typed;
+  const stored = (RED.nodes.getCredentials(textOf(body, 'task')) ?? {}) as Record<string, unknown>;
+  return String(stored[name] ?? '');
+}
+
 /**
  * Adds the routes. All of them use secrets or look at the machine, so all need `cloud-sync.write`.
  *
@@ -26,6 +39,8 @@ import { finishSignIn, keepSignIn } from './sign-in.js';
  * | `folder` | `credential`, `bucket`, `folder`, `after?` | `{ entries: [{name, kind, size}], next? }` |
  * | `dropbox/sign-in` | `appKey`, `endpoint?`, `caCertificate?` | `{ id, url }`: the page where the user agrees and gets a code |
  * | `dropbox/sign-in/finish` | `id`, `code` | `{ refreshToken, accountId? }` |
+ * | `local-folder/scan` | `path`, `include`, `exclude` | what a filter takes, see scan-local.ts |
+ * | `recovery-sheet` | `credential`, `task` (id), `bucket`, `folder`, `filenameEncryption`, `encryptionPassword`, `encryptionSalt` | `{ config, remote }`: secrets in plain |
  * | `local-folder` | `path`, `after?` | the same, and the `path` that was listed |
  */
 export function addCredentialRoutes(RED: NodeAPI): void {
@@ -55,6 +70,23 @@ export function addCredentialRoutes(RED: NodeAPI): void {
     folder: textOf(input.body, 'folder'),
     after: after(input),
   }));
+  addRoute(RED, 'post', 'local-folder/scan', async ({ body, signal }) => {
+    const { allowedPaths } = packageSettings(RED);
+    const path = await confinePath(localFolder(textOf(body, 'path'), 'path'), 'path', allowedPaths);
+    const { include, exclude } = { include: patternsOf(body.include), exclude: patternsOf(body.exclude) };
+    return await askRunner(RED, { kind: 'scanLocal', path, include, exclude }, signal);
+  });
+  addRoute(RED, 'post', 'recovery-sheet', async ({ body, signal }) => {
+    const task = {
+      credential: readTypedCredential(RED, body),
+      bucket: textOf(body, 'bucket'),
+      folder: textOf(body, 'folder'),
+      filenameEncryption: body.filenameEncryption === true,
+      encryptionPassword: storedOrTyped(RED, body, 'encryptionPassword'),
+      encryptionSalt: storedOrTyped(RED, body, 'encryptionSalt'),
+    };
+    return await askRunner(RED, { kind: 'recoverySheet', credential: task.credential, task }, signal);
+  });
   addRoute(RED, 'post', 'dropbox/sign-in', async ({ body, signal }) => {
     const app = {
       appKey: textOf(body, 'appKey').trim(),

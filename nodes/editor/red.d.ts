@@ -28,11 +28,14 @@ declare const RED: {
     node(id: string): EditorNode | null | undefined;
     filterNodes(filter: { type: string }): EditorNode[];
     workspace(id: string): { label?: string } | undefined;
+    dirty(value?: boolean): boolean;
+    import(nodes: object[], options: { generateIds: boolean; addFlow: boolean }): { nodes: EditorNode[] };
   };
   editor: {
     editConfig(name: string, type: string, id: string, prefix?: string): void;
     validateNode(node: EditorNode): boolean;
   };
+  history: { push(event: object): void };
   notify(text: string, options: { type: 'error' | 'warning' | 'success'; timeout?: number }): void;
   popover: {
     menu(options: {
@@ -60,7 +63,16 @@ declare const RED: {
     show(id: string): void;
   };
   user: { hasPermission?(permission: string): boolean };
-  view: { reveal(id: string): void };
+  tray: {
+    show(options: {
+      title: string;
+      width?: number;
+      buttons: Array<{ id: string; text: string; class?: string; click(): void }>;
+      open(tray: JQuery): void;
+    }): void;
+    close(): void;
+  };
+  view: { reveal(id: string): void; redraw(force?: boolean): void };
 };
 
 interface TreeItem {
@@ -70,6 +82,7 @@ interface TreeItem {
   children?: TreeItem[] | ((done: (items: TreeItem[]) => void) => void);
   expanded?: boolean;
   selected?: boolean;
+  checkbox?: boolean;
 }
 
 interface JQuery {

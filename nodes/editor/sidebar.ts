@@ -3,6 +3,8 @@
 import type { RunReport } from '../../src/engine/report.js';
 import type { NodeRunState } from '../../src/runner/runner.js';
 import { get, type Problem, post, sentence } from './api.js';
+import { pendingDeletes } from './pending-deletes.js';
+import { openRestore } from './restore-tray.js';
 import { runHistory } from './run-history.js';
 import { ago, isBusy, progressLine, reportLine } from './run-words.js';
 import { button, element, icon, nodeById, t } from './text.js';
@@ -18,6 +20,8 @@ export interface DeployedNode {
   nextRun: number | null;
   stale: boolean;
   state: NodeRunState;
+  /** Started in the sidebar, for this task. */
+  ofTask?: string;
 }
 
 const ICONS = { sync: 'cloud-upload', restore: 'cloud-download', verify: 'check-circle-o' } as const;
@@ -44,6 +48,8 @@ class Card {
   private asks: 'run' | 'abort' | undefined;
   private shownRun = '';
   private shownActions = '';
+  /** Redrawn only for another run, so that what is open stays open. */
+  private pending: { runId: string; box: JQuery } | undefined;
 
   constructor(public node: DeployedNode) {
     this.toggle = button(t('sidebar.history'), 'history', () => this.toggleDetails(), true);
@@ -52,7 +58,9 @@ class Card {
       icon(ICONS[node.operation]),
       this.title,
       this.toggle,
-      button(t('sidebar.show'), 'crosshairs', () => RED.view.reveal(this.node.id), true),
+      node.ofTask === undefined
+        ? button(t('sidebar.show'), 'crosshairs', () => RED.view.reveal(this.node.id), true)
+        : button(t('sidebar.forget'), 'times', () => this.forget(), true),
     );
     const body = element('div', 'cloud-sync-card-body').append(head, this.lines, this.actions);
     this.root.append(body, this.details.hide());
@@ -74,12 +82,16 @@ class Card {
     const known = nodeById(this.node.id) as
       | (EditorNode & { _def?: { label(this: EditorNode): string } })
       | undefined;
+    if (this.node.ofTask !== undefined) {
+      return t(`label.${this.node.operation}Of`, { task: this.node.name });
+    }
     return this.node.name || known?._def?.label.call(known) || t(`label.${this.node.operation}`);
   }
 
   show(): void {
     const { state } = this.node;
     this.title.text(this.name).attr('title', this.name);
+    this.pending?.box.detach();
     this.lines.empty().append(isBusy(state) ? this.busyLines() : this.idleLines());
     this.showActions();
   }
@@ -109,11 +121,12 @@ class Card {
     if (state.report === undefined) {
       lines.append(element('div', 'cloud-sync-line cloud-sync-muted', t('sidebar.never')));
     } else {
-      lines.append(stateLine(state.status, state.report));
+      lines.append(stateLine(state.status, state.report), this.pendingBox(state.report));
     }
     if (this.node.stale) {
       lines.append(line('sidebar.stale').addClass('cloud-sync-warning').prepend(icon('warning'), ' '));
     }
+    if (this.node.schedule !== '') lines.append(this.enabledSwitch());
     if (nextRun !== null) {
       const when = new Date(nextRun).toLocaleString(undefined, {
         weekday: 'short',
@@ -126,22 +139,61 @@ class Card {
           ' ',
         ),
       );
-    } else if (this.node.schedule !== '' && !this.node.enabled) {
-      lines.append(
-        element('div', 'cloud-sync-line cloud-sync-muted', t('sidebar.scheduleOff')).prepend(
-          icon('clock-o'),
-          ' ',
-        ),
-      );
     }
     return lines;
+  }
+
+  private get mayAct(): boolean {
+    return RED.user?.hasPermission?.('cloud-sync.write') !== false;
+  }
+
+  private pendingBox(report: RunReport): JQuery {
+    const { runId, pendingDeletes: pending } = report;
+    if (pending === undefined) return $();
+    if (this.pending?.runId !== runId) {
+      const allow = (hash: string) => this.act('run', { allowDeletes: hash });
+      this.pending = { runId, box: pendingDeletes(pending, this.mayAct ? allow : undefined) };
+    }
+    // The lines are emptied at each change, and its listeners have to survive that.
+    return this.pending.box;
+  }
+
+  /** Switches the schedule in the flow; like every change of a flow, it counts when it is deployed. */
+  private enabledSwitch(): JQuery {
+    const node = nodeById(this.node.id);
+    const isOn = (node?.enabled ?? this.node.enabled) !== false;
+    const tick = element('input').attr({ type: 'checkbox', 'data-action': 'enabled' }).prop('checked', isOn);
+    tick.prop('disabled', node === undefined || !this.mayAct);
+    tick.on('change', () => {
+      if (node === undefined) return;
+      const before = {
+        t: 'edit',
+        node,
+        changes: { enabled: isOn },
+        changed: node.changed,
+        dirty: RED.nodes.dirty(),
+      };
+      node.enabled = !isOn;
+      node.changed = true;
+      RED.history.push(before);
+      RED.nodes.dirty(true);
+      RED.view.redraw(true);
+      this.show();
+      this.lines.find('[data-action="enabled"]').trigger('focus');
+    });
+    const label = element('label', 'cloud-sync-switch').append(tick, ` ${t('sidebar.enabled')}`);
+    const line = element('div', 'cloud-sync-line').append(label);
+    if (isOn !== this.node.enabled) {
+      line.append(element('span', 'cloud-sync-muted', ` · ${t('sidebar.notDeployed')}`));
+    }
+    return line;
   }
 
   /** Made anew only where there are others, so that none vanishes under a click or loses the focus. */
   private showActions(): void {
     const { state, operation } = this.node;
     const shown = `${this.asks} ${isBusy(state)}`;
-    if (shown === this.shownActions || RED.user?.hasPermission?.('cloud-sync.write') === false) return;
+    if (shown === this.shownActions || !this.mayAct) return;
     this.shownActions = shown;
     this.actions.empty();
     const add = (name: string, iconName: string, act: () => void) =>
@@ -153,9 +205,13 @@ class Card {
       add('no', 'times', () => this.ask(undefined));
     } else if (isBusy(state)) {
       add('abort', 'stop', () => this.ask('abort'));
-    } else {
+    } else if (this.node.ofTask === undefined) {
       add('run', 'play', () => (operation === 'verify' ? this.act('run') : this.ask('run')));
       if (operation !== 'verify') add('dryRun', 'flask', () => this.act('run', { dryRun: true }));
+      if (operation === 'sync') {
+        add('restore', 'cloud-download', () => openRestore({ id: this.node.id, name: this.name }));
+        add('verify', 'check-circle-o', () => this.chooseMethod());
+      }
     }
   }
 
@@ -167,7 +223,40 @@ class Card {
 
   private act(what: 'run' | 'abort', body: object = {}): void {
     this.ask(undefined);
+    this.post(what, body);
+  }
+
+  private post(what: string, body: object = {}): void {
     post(`tasks/${this.node.id}/${what}`, body).catch(showProblem);
+  }
+
+  private forget(): void {
+    const done = () => this.root.trigger('cloud-sync-refresh');
+    post(`tasks/${this.node.id}/forget`).then(done, showProblem);
+  }
+
+  /** In place of the buttons: how to verify. */
+  private chooseMethod(): void {
+    const select = element('select', 'cloud-sync-method').attr('aria-label', t('sidebar.method'));
+    for (const method of ['metadata', 'checksum', 'sample', 'download']) {
+      select.append(element('option', '', t(`method.${method}`)).attr('value', method));
+    }
+    const back = () => {
+      this.shownActions = '';
+      this.showActions();
+    };
+    const start = () => {
+      this.post('verify', { method: String(select.val()), sample: 10 });
+      back();
+    };
+    this.actions
+      .empty()
+      .append(
+        select,
+        button(t('sidebar.verifyNow'), 'check', start).attr('data-action', 'verifyYes'),
+        button(t('sidebar.no'), 'times', back),
+      );
+    select.trigger('focus');
   }
 
   private toggleDetails(): void {
@@ -210,6 +299,7 @@ class Sidebar {
 
   constructor() {
     this.fillEmpty();
+    this.list.on('cloud-sync-refresh', () => void this.refresh());
     RED.sidebar.addTab({
       id: 'cloud-sync',
       name: t('sidebar.title'),

@@ -8,7 +8,10 @@ import { providerById } from '../stores/registry.js';
 import type { Account, Bucket, Patience } from '../stores/store.js';
 import { verifyBucket } from '../stores/verify-bucket.js';
 import type { AnswerValues, FolderEntry, Question } from './ask.js';
+import { listTaskFolder } from './browse-task.js';
+import { recoverySheet, SHEET_REMOTE } from './recovery-sheet.js';
 import { readLog } from './run-log.js';
+import { scanLocal } from './scan-local.js';
 import { scrubber, secretsOf } from './scrub.js';
 import type { TaskCredential } from './task.js';
 
@@ -44,6 +47,20 @@ export async function answer(question: Question, signal: AbortSignal): Promise<u
           await store.close();
         }
       });
+    case 'listTaskFolder':
+      return await withAccount(question.credential, async (account) => {
+        const { task, folder, after, asOf } = question;
+        const limit = limitOf(question.limit);
+        const page = await listTaskFolder(account, task, { folder, after, asOf, limit }, signal);
+        return page satisfies AnswerValues['listTaskFolder'];
+      });
+    case 'scanLocal':
+      return (await scanLocal(question.path, question, signal)) satisfies AnswerValues['scanLocal'];
+    case 'recoverySheet':
+      return {
+        config: recoverySheet(question.task),
+        remote: SHEET_REMOTE,
+      } satisfies AnswerValues['recoverySheet'];
     case 'beginSignIn': {
       const { beginSignIn } = await import('../stores/dropbox.js');
       return beginSignIn(question.appKey, question) satisfies AnswerValues['beginSignIn'];

@@ -7,9 +7,11 @@ import { abortedError, CloudSyncError, type ErrorRecord } from '../errors.js';
 import type { Bucket, CredentialCheck } from '../stores/store.js';
 import type { BucketReport } from '../stores/verify-bucket.js';
 import { describeEnd, lastLines, type ProcessEnd, SupervisedProcess } from './process.js';
+import type { SheetTask } from './recovery-sheet.js';
 import type { LogPage, LogQuery } from './run-log.js';
+import type { LocalScan } from './scan-local.js';
 import { scrubber, secretsOf } from './scrub.js';
-import type { TaskCredential } from './task.js';
+import type { TaskCredential, TaskSettings } from './task.js';
 import type { FromChild } from './transport.js';
 
 export type Question =
@@ -37,6 +39,18 @@ export type Question =
       /** ms since the epoch: the folder as it was then. */
       asOf?: number;
     }
+  | {
+      /** A folder of a task as people know it, encrypted names in plain. */
+      kind: 'listTaskFolder';
+      credential: TaskCredential;
+      task: TaskSettings;
+      folder: string;
+      after?: string;
+      limit?: number;
+      asOf?: number;
+    }
+  | { kind: 'scanLocal'; path: string; include: string[]; exclude: string[] }
+  | { kind: 'recoverySheet'; credential: TaskCredential; task: SheetTask }
   | { kind: 'beginSignIn'; appKey: string; endpoint?: string }
   | {
       /** Dropbox: the code that the page of `beginSignIn` has shown, for a refresh token. */
@@ -78,6 +92,10 @@ export interface AnswerValues {
   createBucket: Record<string, never>;
   checkBucket: BucketReport;
   listFolder: FolderPage;
+  listTaskFolder: FolderPage;
+  scanLocal: LocalScan;
+  /** Holds secrets. */
+  recoverySheet: { config: string; remote: string };
   /** Both hold secrets: never logged. */
   beginSignIn: { url: string; codeVerifier: string };
   finishSignIn: { refreshToken: string; accountId?: string };
