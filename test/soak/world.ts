@@ -225,11 +225,8 @@ export class World {
     if ((await this.sourceOf(direction).snapshot()).size === 0) await fillTree(this.editing(direction), 4);
     if (this.random.chance(0.12)) {
       this.say('another program at the destination:');
-      const other = {
-        ...this.editing(direction),
-        side: this.destinationOf(direction),
-        known: new Set<string>(),
-      };
+      const side = this.destinationOf(direction);
+      const other = { ...this.editing(direction), side, known: new Set<string>(), without: ['touch'] };
       await editTree(other, this.random.whole(1, 2));
     }
     const plan = this.plan(direction);
