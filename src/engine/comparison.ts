@@ -84,7 +84,10 @@ export async function look(run: RunContext, pair: Pair): Promise<Verdict> {
     const kind = isSame || run.settings.checksum ? 'equal' : 'time-differs';
     return { kind, local, remote, md5: md5OfRemote };
   }
-  const isUnproven = isReplaced || isTouched || isYoungerThanWanted(run, local);
+  const isFrozen = remote.archive === 'frozen' || remote.archive === 'thawing';
+  // Whoever doubts a content has it sent again where nothing proves it; but an archived one costs hours and money.
+  const isDoubted = run.settings.provesContent === true && !isFrozen;
+  const isUnproven = isReplaced || isTouched || isDoubted || isYoungerThanWanted(run, local);
   if (comparison === 'unknown' && isSame && !isUnproven) return { kind: 'equal', local, remote, md5: '' };
   return { kind: 'different' };
 }

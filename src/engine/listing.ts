@@ -164,11 +164,7 @@ function entersFolder(run: RunContext, folder: string): boolean {
   const path = folder.slice(0, -1);
   if (folder === RESERVED_PREFIX) return false;
   if (!run.settings.filter.entersFolder(path)) return false;
-  const { only } = run.settings;
-  return (
-    only === undefined ||
-    only.some((wanted) => wanted === path || wanted.startsWith(folder) || path.startsWith(`${wanted}/`))
-  );
+  return run.wanted === undefined || run.wanted.entersFolder(path);
 }
 
 /** Where a side can't tell certain names apart, both are compared in a form that can't either. */

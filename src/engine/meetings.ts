@@ -193,9 +193,10 @@ export class Meetings {
   }
 
   private isWanted(path: string, isFolder: boolean): boolean {
-    const { filter, only } = this.run.settings;
+    const { wanted } = this.run;
+    const { filter } = this.run.settings;
     if (!(isFolder ? filter.entersFolder(path) : filter.includesFile(path))) return false;
-    return only === undefined || only.some((wanted) => wanted === path || path.startsWith(`${wanted}/`));
+    return wanted === undefined || wanted.includes(path);
   }
 
   /**
@@ -343,6 +344,7 @@ export class Meetings {
       ? [meeting.local, meeting.remote, meeting.localHasContent]
       : [meeting.remote, meeting.local, meeting.remoteHasContent];
     if (source !== undefined) {
+      run.wanted?.found(path);
       if (createEmptySrcDirs && destination === undefined) this.emptyFolders.enter(path, meeting.sortKey);
     } else if (!sourceHasContent && transferMode === 'sync' && !this.isHidden(path)) {
       deletions.addFolder({ path, key: destination!.key });
@@ -379,6 +381,7 @@ export class Meetings {
   ): Promise<void> {
     const { run } = this;
     if (source !== undefined) {
+      run.wanted?.found(path);
       this.sourceFiles++;
       this.emptyFolders.fill();
     }

@@ -22,6 +22,7 @@ import type {
 } from './report.js';
 import type { StateIndex } from './state-index.js';
 import type { UploadJournal } from './upload-journal.js';
+import { WantedPaths } from './wanted-paths.js';
 
 /** How archived objects are brought back. */
 export interface ThawSettings {
@@ -51,6 +52,8 @@ export interface TransferSettings {
   checksum: boolean;
   /** What is there on both sides is equal only if its content is, where that can be told; size and time are not enough. */
   provesContent?: boolean;
+  /** A run that finds no file at the source has failed: somebody asked for them. */
+  expectsFiles?: boolean;
   followSymlinks: boolean;
   createEmptySrcDirs: boolean;
   /** Names at the remote side are encrypted: one that can't be read is another program's, or has another password. */
@@ -134,6 +137,8 @@ export class RunContext {
   changing?: ChangingFiles;
   /** Remote objects that are paid for longer than they were kept. */
   readonly earlyDeletions: EarlyDeletions;
+  /** Of `settings.only`. */
+  readonly wanted?: WantedPaths;
   private isTransferring = false;
   /** Files whose owner can't be kept. */
   owners?: OwnersNotKept;
@@ -149,6 +154,7 @@ export class RunContext {
   ) {
     this.signal = AbortSignal.any([host.signal, this.stop.signal]);
     this.gate = new AdaptiveGate(settings.transfers);
+    if (settings.only !== undefined) this.wanted = new WantedPaths(settings.only);
     this.earlyDeletions = new EarlyDeletions(remote.store.features.minimumStorageDays);
     this.problems = new Problems((level, error) => this.logProblem(level, error));
   }

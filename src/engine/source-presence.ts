@@ -4,6 +4,8 @@ import type { StoredObject } from '../stores/store.js';
 import { compareUtf8 } from '../stores/utf8-order.js';
 import type { RunContext } from './run-context.js';
 
+/** So many keys are looked for one by one; more of them in one listing of all between the first and the last. */
+const ONE_BY_ONE = 16;
 /** Questions at once. */
 const ASKED_AT_ONCE = 32;
 
@@ -46,6 +48,16 @@ async function presentThen(
   const wanted = new Map(keys.map((key) => [fold(key), key]));
   const sorted = [...keys].sort(compareUtf8);
   const isOrdered = order === 'utf8';
+  if (isOrdered && sorted.length <= ONE_BY_ONE) {
+    for (const key of sorted) {
+      // The key itself comes before all that begin with it.
+      for await (const [first] of store.list({ prefix: key, asOf, signal: run.signal })) {
+        if (first?.key === key) present.set(key, first);
+        break;
+      }
+    }
+    return present;
+  }
   const options = {
     prefix,
     asOf,

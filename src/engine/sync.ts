@@ -76,6 +76,10 @@ async function marchOnce(run: RunContext, deletions: Deletions, sort: boolean): 
     await meetings.drain();
   }
   throwIfAborted(run.signal);
+  for (const path of run.wanted?.missing() ?? []) {
+    const advice = 'Check its spelling, upper and lower case too, and the filters.';
+    run.fail(new CloudSyncError('NOT_FOUND', 'There is no such file or folder', { advice }), path);
+  }
   checkSource(run, meetings);
   return meetings;
 }
@@ -89,6 +93,13 @@ function checkSource(run: RunContext, meetings: Meetings): void {
     throw new CloudSyncError('SOURCE_EMPTY', `There is no object under "${run.source.prefix || '/'}"`, {
       field: 'folder',
       advice: 'Check bucket and folder; an empty prefix is never taken for an empty source.',
+    });
+  }
+  const { expectsFiles, createEmptySrcDirs } = run.settings;
+  if (expectsFiles === true && meetings.sourceFiles === 0 && !createEmptySrcDirs) {
+    throw new CloudSyncError('SOURCE_EMPTY', 'The filters leave no file of the source', {
+      field: 'include',
+      advice: 'Check include and exclude, here and in the task.',
     });
   }
   if (run.settings.transferMode === 'sync' && meetings.sourceFiles === 0 && meetings.destinationFiles > 0) {

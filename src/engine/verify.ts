@@ -130,6 +130,10 @@ class Verification {
     if (isNoFile) run.counts.skipped++;
     if (isNoFile && remote === undefined) return;
     run.counts.checked++;
+    if (remote?.unreadable === true) {
+      this.note('unreadable', path);
+      return;
+    }
     // A link that leads nowhere now has a copy that can't be compared; a link that isn't followed has no copy.
     if (local?.kind === 'special') this.note('unreadable', path);
     else if (local === undefined || isNoFile) this.note('missingLocal', path);
@@ -138,9 +142,10 @@ class Verification {
   }
 
   private isWanted(path: string): boolean {
-    const { filter, only } = this.run.settings;
+    const { wanted } = this.run;
+    const { filter } = this.run.settings;
     if (!filter.includesFile(path)) return false;
-    return only === undefined || only.some((wanted) => wanted === path || path.startsWith(`${wanted}/`));
+    return wanted === undefined || wanted.includes(path);
   }
 
   private pathOf(meeting: Meeting): string | undefined {

@@ -32,6 +32,7 @@ export function transferSettings(
     checksum: task.checksum,
     // Whoever restores doubts what is there: size and time alone don't make it the copy.
     provesContent: restore !== undefined,
+    expectsFiles: restore !== undefined,
     followSymlinks: task.followSymlinks,
     createEmptySrcDirs: task.createEmptySrcDirs,
     metadata: task.metadata,

@@ -179,6 +179,29 @@ describe('restore and verify of a task', () => {
     assert.equal(picked.size, 4);
   });
 
+  it('fails and names what was asked for and is not there', async () => {
+    await run({});
+    const { errors, transferred } = await restore({ paths: ['b', 'e/f', 'a.TXT', 'b/gone', 'e/f/g.txt'] });
+    assert.deepEqual(
+      errors.map(({ code, path }) => `${code} ${path}`),
+      ['NOT_FOUND a.TXT', 'NOT_FOUND b/gone'],
+    );
+    assert.equal(transferred.files, 3);
+    const { status, errors: none } = await restore({ include: ['*.jpg'] });
+    assert.deepEqual([status, none.map(({ code }) => code)], ['failed', ['SOURCE_EMPTY']]);
+  });
+
+  it('brings again what nothing proves to be equal', async () => {
+    await run({ serverSideEncryption: 'aws:kms' });
+    const keys = server.objects.keys(BUCKET).filter((key) => key.startsWith('photos/'));
+    // As another program would have put it: no word of its content.
+    for (const key of keys) delete server.objects.find(BUCKET, key)!.metadata.md5chksum;
+    editQuietly(join(root, 'local/b/c.txt'), 'CCC');
+    const repaired = await restore({ path: join(root, 'local') });
+    assert.deepEqual(repaired.errors, []);
+    assert.deepEqual(readTree(join(root, 'local')), TREE);
+  });
+
   it('is a failure where there is nothing on either side', async () => {
     rmSync(join(root, 'local'), { recursive: true });
     mkdirSync(join(root, 'local'));
