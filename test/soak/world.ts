@@ -326,7 +326,6 @@ export class World {
     const result = await this.carryOut(task, controller.signal, log);
     this.disk.clear();
     // What the server still does for requests that were given up.
-    await delay(controller.signal.aborted ? 5 : 1);
     await this.place.idle();
     this.place.clearFaults();
     const after = await this.look(direction);
