@@ -5,11 +5,15 @@ import { LISTED_OVERRIDES } from '../properties.js';
 import { type FolderPage, type Problem, post, sentence } from './api.js';
 import { checkBucket } from './bucket-check.js';
 import { fillChoice } from './choice.js';
+import { conflictOf } from './conflicts.js';
 import { credentialOfNode } from './credential-form.js';
 import { folderBrowser, localSource } from './folder-browser.js';
 import { bandwidthList, patternList, readBandwidth, readPatterns } from './lists.js';
+import { openRecoverySheet } from './recovery-tray.js';
+import { scanPanel } from './scan-panel.js';
 import { prepareSchedule, scheduleSummary } from './schedule-form.js';
 import { button, count, element, icon, nodeById, t } from './text.js';
+import { prepareTransfers } from './transfers-choice.js';
 
 interface Bucket {
   name: string;
@@ -278,6 +282,25 @@ function remoteSource(side: CloudSide) {
   };
 }
 
+async function showRecoverySheet(node: EditorNode): Promise<void> {
+  const line = $('.cloud-sync-sheet-answer');
+  const complain = (text: string) => void line.addClass('cloud-sync-bad').text(text);
+  const credential = cloudSide?.credential;
+  if (credential === undefined) return complain(t('task.addCredential'));
+  if (field('encryptionPassword').val() === '') return complain(t('check.password'));
+  const input = {
+    credential: credentialOfNode(credential),
+    task: node.id,
+    name: String(field('name').val()) || taskLabel(node),
+    bucket: String(field('bucket').val()).trim(),
+    folder: String(field('folder').val()).trim(),
+    filenameEncryption: isTicked('filenameEncryption'),
+    encryptionPassword: String(field('encryptionPassword').val()),
+    encryptionSalt: String(field('encryptionSalt').val()),
+  };
+  await openRecoverySheet(input, complain);
+}
+
 /** Of the dialog that is open. */
 let cloudSide: CloudSide | undefined;
 
@@ -314,6 +337,13 @@ export const task = {
     patternList($('#cloud-sync-exclude'), node.exclude, '*.tmp', refresh);
     patternList($('#cloud-sync-include'), node.include, '*.jpg', refresh);
     bandwidthList($('#cloud-sync-bandwidth'), node.bandwidthLimit, refresh);
+    prepareTransfers($('#cloud-sync-transfers-preset'), field('transfers'), refresh);
+    scanPanel(form.find('.cloud-sync-scan-panel'), () => ({
+      path: String(field('path').val()).trim(),
+      include: readPatterns($('#cloud-sync-include')),
+      exclude: readPatterns($('#cloud-sync-exclude')),
+    }));
+    $('#cloud-sync-sheet').on('click', () => void showRecoverySheet(node));
     fillTicks($('#cloud-sync-overrides'), LISTED_OVERRIDES, node.allowOverrides);
     $('#cloud-sync-generate').on('click', () => {
       field('encryptionPassword')
@@ -324,6 +354,15 @@ export const task = {
     });
     const showDependent = () => {
       form.find('.cloud-sync-needs-encryption').toggle(isTicked('encryption'));
+      form.find('.cloud-sync-needs-push').toggle(field('direction').val() !== 'pull');
+      form.find('.cloud-sync-conflict').text(
+        conflictOf({
+          id: node.id,
+          direction: String(field('direction').val()),
+          transferMode: String(field('transferMode').val()),
+          path: String(field('path').val()),
+        }) ?? '',
+      );
       form.find('.cloud-sync-needs-backup-folder').toggle(field('backupFolder').val() !== '');
     };
     form.on('input change', () => {
