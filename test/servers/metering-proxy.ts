@@ -91,7 +91,9 @@ export class MeteringProxy {
     const { method = '', url = '' } = incoming;
     this.requests.push({ method, url });
     const size = Number(incoming.headers['content-length'] ?? 0);
-    const range = /bytes=(\d+)-(\d+)/.exec(String(incoming.headers.range ?? incoming.headers['x-ms-range'] ?? ''));
+    const range = /bytes=(\d+)-(\d+)/.exec(
+      String(incoming.headers.range ?? incoming.headers['x-ms-range'] ?? ''),
+    );
     const asked = range === null ? 0 : Number(range[2]) - Number(range[1]) + 1;
     const meter: Meter = { method, url, sent: 0, received: 0, answered: false, head: Buffer.alloc(0) };
     const isLarge = Math.max(size, asked) > LARGE || incoming.headers['transfer-encoding'] !== undefined;

@@ -36,7 +36,8 @@ export const UPLOAD_LIMITS: StoreFeatures['upload'] = {
   sequential: false,
   maxParallelParts: 8,
 };
-const DEFAULT_PART_SIZE = 16 * 1024 * 1024;
+/** A part that wasn't there whole is fetched again: several under way, even of a file of 1 GiB, must not be much of it. */
+const DEFAULT_PART_SIZE = 8 * 1024 * 1024;
 const CHUNK_SIZE = 256 * 1024;
 
 export function createUpload(
