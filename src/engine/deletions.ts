@@ -160,7 +160,7 @@ export class Deletions {
   }
 
   /** A page missing from a listing must not delete: the source is asked for each of them. */
-  private async confirmAbsent(page: DueDelete[]): Promise<DueDelete[]> {
+  async confirmAbsent(page: DueDelete[]): Promise<DueDelete[]> {
     const { run } = this;
     const keys = page.map(({ path }) => keyOfPath(run.source, path, 'file'));
     const present = await presentAtSource(run, keys);
@@ -168,7 +168,8 @@ export class Deletions {
       // A folder or a link of that name is no file: the file did go.
       const kind = present.get(keys[index]!)?.kind;
       if (kind === undefined || kind === 'folder' || kind === 'link') return true;
-      run.log('keep', path, { level: 'warning', message: 'The source has it after all' });
+      const message = 'The source has it, although its listing did not show it: kept';
+      run.problems.warning(new CloudSyncError('SOURCE_INCOMPLETE', message), path);
       return false;
     });
   }

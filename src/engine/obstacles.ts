@@ -152,6 +152,7 @@ async function whatGoes(run: RunContext, key: string, deletions: Deletions, job:
       for (const object of page) if (!dueKeys.has(object.key)) throw obstructed(job);
     }
   } else if (!dueKeys.has(key)) throw obstructed(job);
+  if ((await deletions.confirmAbsent(files)).length < files.length) throw obstructed(job);
   return { files, isFolder };
 }
 

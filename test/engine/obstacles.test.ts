@@ -62,4 +62,38 @@ describe('what stands in the way at the destination', () => {
     );
     assert.deepEqual(readTree(bench.localRoot), { a: 'was a file', z: 'z' });
   });
+
+  it('is not removed where the listing of the source only failed to show it', async () => {
+    writeTree(bench.localRoot, { 'b/x': 'the only copy', z: 'z' });
+    await putObject(bench.remote, 'p/b', 'a file of this name too');
+    await putObject(bench.remote, 'p/b/x', 'newer');
+    await putObject(bench.remote, 'p/z', 'z');
+    const { list } = bench.remote;
+    bench.remote.list = async function* (options) {
+      for await (const page of list.call(bench.remote, options)) {
+        yield page.filter(({ key }) => key !== 'p/b/x');
+      }
+    };
+    const result = await runOnce(bench, pull);
+    assert.deepEqual([result.codes, result.deleted], [['OBSTRUCTED'], 0]);
+    assert.equal(readTree(bench.localRoot)['b/x'], 'the only copy');
+  });
+
+  it('is named where the listing of the source only failed to show it', async () => {
+    writeTree(bench.localRoot, { x: 'x', z: 'z' });
+    await putObject(bench.remote, 'p/x', 'x');
+    await putObject(bench.remote, 'p/z', 'z');
+    const { list } = bench.remote;
+    bench.remote.list = async function* (options) {
+      for await (const page of list.call(bench.remote, options)) {
+        yield page.filter(({ key }) => key !== 'p/x');
+      }
+    };
+    const result = await runOnce(bench, pull);
+    assert.equal(result.deleted, 0);
+    assert.deepEqual(
+      result.warnings.map(({ code, path }) => [code, path]),
+      [['SOURCE_INCOMPLETE', 'x']],
+    );
+  });
 });
