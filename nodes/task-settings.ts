@@ -107,6 +107,7 @@ export function readCredential(saved: SavedNode, secrets: Secrets): TaskCredenti
 
 /** Rules that hold between properties. */
 function checkTogether(
+  id: string,
   values: Values<typeof TASK_PROPERTIES>,
   credential: TaskCredential,
   secrets: Secrets,
@@ -135,8 +136,8 @@ function checkTogether(
   if (values.encryption && isEmpty(secrets.encryptionPassword)) {
     throw invalid(
       'encryptionPassword',
-      'encryption is on without a password',
-      'Type a password in the node.',
+      `cloud-sync ${values.name === '' ? id : shown(values.name)}: encryption is on without a password`,
+      'Open this node and type the password; for a backup that is there already, the one it was made with.',
     );
   }
   if (values.followSymlinks && values.keepSymlinks) {
@@ -186,7 +187,7 @@ export interface TaskInput {
 export function readTask({ config, secrets, credential, overrides, settings = {} }: TaskInput): TaskSettings {
   const saved = readProperties(TASK_PROPERTIES, config);
   const values = applyOverrides(TASK_PROPERTIES, saved, overrides, saved.allowOverrides, 'cloud-sync');
-  checkTogether(values, credential, secrets, settings);
+  checkTogether(config.id, values, credential, secrets, settings);
   const { schedule: _schedule, enabled: _enabled, allowOverrides: _allowOverrides, ...task } = values;
   const encrypted: Pick<TaskSettings, 'encryptionPassword' | 'encryptionSalt'> = {};
   if (values.encryption) {
