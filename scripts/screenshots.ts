@@ -113,9 +113,13 @@ function exampleFlows(provider: DemoProvider, root: string): FlowNode[] {
   });
 }
 
-async function runOnce(nodeRed: NodeRed): Promise<void> {
+async function start(nodeRed: NodeRed): Promise<void> {
   const run = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' };
   await fetch(`${nodeRed.url}/cloud-sync/tasks/${TASK}/run`, run);
+}
+
+async function runOnce(nodeRed: NodeRed): Promise<void> {
+  await start(nodeRed);
   const end = Date.now() + 60_000;
   for (;;) {
     const answer = await fetch(`${nodeRed.url}/cloud-sync/tasks`);
@@ -172,12 +176,93 @@ async function taskPictures(camera: Camera): Promise<void> {
   });
 }
 
+async function trayPictures(camera: Camera): Promise<void> {
+  await camera.take('dialog-preview', { height: 1000 }, async (page) => {
+    await editTask(page);
+    await page.locator('details[data-section="filters"] > summary').click();
+    await page.locator('details[data-section="filters"] .red-ui-editableList-addButton').first().click();
+    await page.locator('#cloud-sync-exclude input').first().fill('IMG_1*');
+    await page.locator('#cloud-sync-scan').click();
+    await page.locator('.cloud-sync-scan li').first().waitFor();
+    return DIALOG;
+  });
+  await camera.takeBoth('restore', { height: 900 }, async (page) => {
+    await showSidebar(page);
+    await page.locator('[data-action="restore"]').first().click();
+    const label = page.locator('.cloud-sync-restore-tree .red-ui-treeList-label');
+    await label.filter({ hasText: 'documents' }).locator('.fa-angle-right').click();
+    await label.filter({ hasText: 'letter.txt' }).locator('.red-ui-treeList-checkbox').click();
+    await page.locator('#cloud-sync-restore-path').fill('/srv/restored');
+    return DIALOG;
+  });
+  await camera.take('recovery-sheet', { height: 700 }, async (page) => {
+    await editTask(page);
+    await page.locator('details[data-section="encryption"] > summary').click();
+    await page.locator('#node-input-encryption').check();
+    await page.locator('#cloud-sync-generate').click();
+    await page.locator('#cloud-sync-sheet').click();
+    await page.locator('.cloud-sync-sheet').waitFor();
+    return DIALOG;
+  });
+  await camera.take('dialog-credential-dropbox', { height: 900 }, async (page) => {
+    await editCredential(page);
+    await page.locator('#node-config-input-provider').selectOption('dropbox');
+    await page.locator('#node-config-input-appKey').fill('a1b2c3d4e5f6g7h');
+    await page.evaluate('window.open = () => null');
+    await page.locator('#cloud-sync-dropbox').click();
+    await page.locator('#cloud-sync-dropbox-code').waitFor();
+    return DIALOG;
+  });
+}
+
 async function sidebarPictures(camera: Camera): Promise<void> {
   await camera.takeBoth('sidebar-history', { height: 900 }, async (page) => {
     await showSidebar(page);
     await page.getByRole('button', { name: 'History and log' }).first().click();
     await page.locator('.cloud-sync-run').first().click();
     await page.locator('.cloud-sync-log-line').first().waitFor();
+    return await wholeSidebar(page);
+  });
+}
+
+/** A run going on, one that failed, and one that would delete too much. */
+async function statePictures(
+  camera: Camera,
+  nodeRed: NodeRed,
+  flows: FlowNode[],
+  root: string,
+): Promise<void> {
+  const task = flows.find(({ id }) => id === TASK)!;
+  const alone = (more: object): FlowNode[] => [
+    ...flows.filter(({ type }) => type === 'tab' || type === 'cloud-credential'),
+    { ...task, wires: [[], [], []], ...more },
+  ];
+  await nodeRed.deploy(
+    alone({
+      bandwidthLimit: [{ time: '00:00', bandwidth: 2_000_000 }],
+      folder: 'slow',
+      schedule: '0 3 * * *',
+    }),
+  );
+  await start(nodeRed);
+  await camera.takeBoth('sidebar-running', { height: 600 }, async (page) => {
+    await showSidebar(page);
+    await page.locator('.cloud-sync-card').filter({ hasText: 'left' }).waitFor();
+    return await wholeSidebar(page);
+  });
+  await nodeRed.deploy(alone({ bucket: 'not-there' }));
+  await start(nodeRed);
+  await camera.takeBoth('sidebar-failed', { height: 600 }, async (page) => {
+    await showSidebar(page);
+    await page.locator('.cloud-sync-status-failed').waitFor();
+    return await wholeSidebar(page);
+  });
+  await nodeRed.deploy(alone({ transferMode: 'sync', path: join(root, 'photos', 'documents') }));
+  await start(nodeRed);
+  await camera.takeBoth('sidebar-deletes', { height: 700 }, async (page) => {
+    await showSidebar(page);
+    await page.locator('.cloud-sync-pending > summary').click();
+    await page.locator('[data-action="allow"]').click();
     return await wholeSidebar(page);
   });
 }
@@ -195,9 +280,13 @@ async function main(): Promise<void> {
       await showSidebar(page);
       return await wholeSidebar(page);
     });
-    await nodeRed.deploy(exampleFlows(provider, root));
+    const flows = exampleFlows(provider, root);
+    await nodeRed.deploy(flows);
     await runOnce(nodeRed);
-    for (const take of [flowPictures, credentialPictures, taskPictures, sidebarPictures]) await take(camera);
+    for (const take of [flowPictures, credentialPictures, taskPictures, trayPictures, sidebarPictures]) {
+      await take(camera);
+    }
+    await statePictures(camera, nodeRed, flows, root);
   } finally {
     await browser.close();
     await nodeRed.stop();

@@ -87,6 +87,7 @@ class RestoreForm {
       'aria-expanded',
       'false',
     );
+    browse.removeClass('red-ui-button-small');
     const panel = element('div', 'cloud-sync-browser');
     target.append(this.path, browse);
     const choice = element('div', 'cloud-sync-choice').attr({

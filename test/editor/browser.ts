@@ -30,10 +30,10 @@ export const LOADED = `(() => {
 export async function openEditor(
   browser: Browser,
   url: string,
-  view: { width?: number; height?: number; colorScheme?: 'light' | 'dark' } = {},
+  view: { width?: number; height?: number; colorScheme?: 'light' | 'dark'; locale?: string } = {},
 ): Promise<Page> {
-  const { width = 1280, height = 900, colorScheme = 'light' } = view;
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme, locale: 'en-US' });
+  const { width = 1280, height = 900, colorScheme = 'light', locale = 'en-US' } = view;
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme, locale });
   const page = await context.newPage();
   await page.goto(url);
   await page.waitForFunction(LOADED);

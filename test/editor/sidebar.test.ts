@@ -21,6 +21,19 @@ describe('the sidebar', function () {
 
   const card = (name: string) => bench.page.locator('.cloud-sync-card').filter({ hasText: name });
 
+  it('speaks the language of the browser', async () => {
+    for (const [locale, title] of [
+      ['de', 'Noch keine Sicherung'],
+      ['fr', 'Pas encore de sauvegarde'],
+      ['ja', 'バックアップはまだありません'],
+      ['zh-CN', '还没有备份'],
+    ] as const) {
+      const page = await bench.open([], { locale });
+      await bench.showSidebar();
+      await page.getByText(title).waitFor();
+    }
+  });
+
   it('restores ticked files of an encrypted backup, shown by their plain names', async () => {
     const encrypted = {
       encryption: true,

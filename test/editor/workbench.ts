@@ -76,7 +76,10 @@ export class Workbench {
   }
 
   /** Deploys `flows` and opens the editor on them; what was open is closed. */
-  async open(flows: object[], view?: { width?: number; colorScheme?: 'dark' }): Promise<Page> {
+  async open(
+    flows: object[],
+    view?: { width?: number; colorScheme?: 'dark'; locale?: string },
+  ): Promise<Page> {
     await this.close();
     this.faults = [];
     await this.nodeRed.deploy([TAB, ...flows]);
