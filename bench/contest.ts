@@ -72,7 +72,7 @@ export async function measureScaling(largest: number, options: ContestOptions): 
     const measured = await withStation(options, async (station) => {
       const path = makeData(join(options.folder, 'data'), { files, size: 16 });
       await delay(SETTLED_AFTER_MS);
-      await station.deploy({ id: 'scaling', direction: 'push', path, folder: 'scaling' });
+      await station.deploy({ id: 'scaling', direction: 'push', path, folder: 'bench' });
       await station.idle();
       const push = await station.run();
       // Often enough for the median to mean something, where one is over in a moment.

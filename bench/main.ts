@@ -64,6 +64,9 @@ async function main(): Promise<void> {
   }
   const { scenarios, scaling } = select(values.only, values.quick);
   const folder = mkdtempSync(join(tmpdir(), 'cloud-sync-bench-'));
+  const removeAll = () => rmSync(folder, { recursive: true, force: true });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+  process.once('exit', removeAll);
   const rclone = rcloneVersion();
   const say = (text: string) => console.error(text);
   try {
@@ -100,7 +103,7 @@ async function main(): Promise<void> {
     save(resolve(values.json), { machine, results: results.map(described), scaling: steps });
     say(`The result is in ${values.json}`);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    removeAll();
   }
 }
 

@@ -57,7 +57,7 @@ export class MemoryWatch {
     countsOwn: boolean,
   ) {
     this.#idle = countsOwn ? 0 : memory(pid).now;
-    this.#timer = setInterval(() => this.#sample(), SAMPLE_MS);
+    this.#timer = setInterval(() => this.#sample(), SAMPLE_MS).unref();
     this.#sample();
   }
 

@@ -1,7 +1,9 @@
 /** A Node-RED with the packed package, that runs one task after the other and says how late its event loop was. */
 
 import { mkdirSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
 import { join } from 'node:path';
+import { json } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type FlowNode, type NodeRed, SETTINGS, startNodeRed } from '../scripts/demo/node-red.js';
 import type { RunReport } from '../src/engine/report.js';
@@ -28,7 +30,7 @@ module.exports.httpAdminMiddleware = (request, response, next) => {
 `;
 
 export interface Task {
-  /** Its state is kept from one run to the next with the same id. */
+  /** Its state is kept from one run to the next with the same id. No other property may be the same text. */
   id: string;
   direction: 'push' | 'pull';
   path: string;
@@ -55,7 +57,10 @@ export class Station {
     const userDir = join(folder, 'node-red');
     mkdirSync(userDir, { recursive: true });
     writeFileSync(join(userDir, 'settings.js'), SETTINGS + PROBE);
-    return new Station(await startNodeRed({ userDir, packages, wrapper }), farEnd);
+    const nodeRed = await startNodeRed({ userDir, packages, wrapper });
+    // A benchmark that is broken off leaves nothing running.
+    process.once('exit', () => nodeRed.process.kill('SIGKILL'));
+    return new Station(nodeRed, farEnd);
   }
 
   get #pid(): number {
@@ -121,8 +126,7 @@ export class Station {
     const before = cpuTime(this.#pid);
     const watch = new MemoryWatch(this.#pid, false);
     const start = performance.now();
-    const answer = await fetch(`${this.nodeRed.url}/bench/run`, { method: 'POST' });
-    const report = (await answer.json()) as RunReport;
+    const report = (await post(`${this.nodeRed.url}/bench/run`)) as RunReport;
     const wallMs = performance.now() - start;
     const loop = await this.takeLoopDelay();
     while (descendants(this.#pid).length > 0) await delay(5);
@@ -145,4 +149,15 @@ export class Station {
   async stop(): Promise<void> {
     await this.nodeRed.stop();
   }
+}
+
+/** An answer that may take an hour, which `fetch` doesn't wait for; on a connection of its own. */
+function post(url: string): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const request = http.request(url, { method: 'POST', agent: false }, (answer) => {
+      json(answer).then(resolve, reject);
+    });
+    request.once('error', reject);
+    request.end();
+  });
 }
