@@ -176,7 +176,8 @@ class Running {
     const local: Location = { store: folder, prefix: '', names: providerNames(folder.features.names) };
     const remote = remoteLocation(throttled(bare, task), cipher, task.folder);
     const versionsUnsure = await checkAsOf(request, bare, host.signal);
-    if (cipher !== undefined) await checkPassword(bare, remote.prefix, cipher, host.signal);
+    if (cipher !== undefined)
+      await checkPassword(bare, remote.prefix, cipher, host.signal, request.restore?.asOf);
     const settings = transferSettings(request, {
       filter,
       remote,

@@ -15,7 +15,10 @@ import {
 import { dirname, join } from 'node:path';
 import { execute } from '../../src/runner/execute.js';
 import type { RestoreSettings, RunRequest, TaskSettings } from '../../src/runner/task.js';
-import { pseudoRandomBytes } from '../conformance/support.js';
+import { createCipher } from '../../src/stores/encryption/cipher.js';
+import { openS3Account } from '../../src/stores/s3.js';
+import { encryptedStore } from '../../src/stores/wrap/encrypted.js';
+import { contentOf, pseudoRandomBytes } from '../conformance/support.js';
 import { runRequest } from '../runner/support.js';
 import { startAzurite } from '../servers/azurite.js';
 import { startB2Server } from '../servers/b2/server.js';
@@ -226,6 +229,60 @@ for (const [name, start] of Object.entries(PROVIDERS)) {
     }
   });
 }
+
+describe('everything encrypted again in the bucket itself, with a password of theirs', () => {
+  it('comes back as it was a minute before', async () => {
+    const server = await startS3Server({ buckets: [{ name: 'photos', versioning: 'Enabled' }] });
+    const root = temporaryFolder();
+    try {
+      const { accessKeyId, secretAccessKey, url: endpoint, region } = server;
+      const secrets = { accessKeyId, secretAccessKey };
+      const local = join(root, 'local');
+      const task: Partial<TaskSettings> = {
+        credential: { id: 'c', name: '', provider: 's3', config: { endpoint, region }, secrets },
+        bucket: 'photos',
+        folder: 'backup',
+        path: local,
+        encryption: true,
+        filenameEncryption: true,
+        encryptionPassword: 'ours',
+      };
+      for (let index = 0; index < 30; index++) {
+        write(local, `${index % 3}/${index}`, pseudoRandomBytes(200 + index, index + 1));
+      }
+      assert.deepEqual((await run(runRequest(join(root, 'data'), task))).errors, []);
+      const good = filesOf(local);
+      server.clock.advance(HOUR);
+      const attack = server.clock.now();
+
+      const account = openS3Account({ endpoint, region }, secrets, {});
+      const store = account.openStore('photos');
+      const theirs = encryptedStore(
+        store,
+        await createCipher({ password: 'theirs', filenameEncryption: true }),
+      );
+      for (const [index, key] of server.objects.keys('photos').entries()) {
+        if (index % 5 === 0) await store.delete({ key });
+        else if (index % 5 === 1) await store.write(key, contentOf('garbage'));
+        else await theirs.write(key, contentOf(pseudoRandomBytes(200 + index)));
+      }
+      await store.write('backup/READ ME', contentOf('pay'));
+      await account.close();
+      server.clock.advance(HOUR);
+
+      for (const transferMode of ['copy', 'sync'] as const) {
+        const path = join(root, transferMode);
+        const restore = { ...RESTORE, path, transferMode, asOf: attack - MINUTE };
+        const result = await run(runRequest(join(root, 'data'), task, { operation: 'restore', restore }));
+        assert.deepEqual(result.errors, []);
+        assert.deepEqual(filesOf(path), good);
+      }
+    } finally {
+      await server.stop();
+      removeFolder(root);
+    }
+  });
+});
 
 describe('a restore of an earlier state that nobody keeps', function () {
   this.timeout(60_000);

@@ -23,18 +23,21 @@ export type PasswordCheck = 'confirmed' | 'nothing encrypted';
  * be read (all empty or archived), a name.
  * Throws WRONG_PASSWORD (`encryptionPassword`) where there are encrypted objects and none of those tried opens;
  * INVALID_INPUT (`filenameEncryption`) where they open, but their names were stored the other way.
+ *
+ * @param asOf the store as it was then (ms since the epoch): what has become of it since tells nothing
  */
 export async function checkPassword(
   store: Store,
   prefix: string,
   cipher: Cipher,
   signal?: AbortSignal,
+  asOf?: number,
 ): Promise<PasswordCheck> {
   const seen = new NamesSeen(store, prefix, cipher);
   let read = 0;
   let opened = 0;
   let listed = 0;
-  for await (const page of store.list({ prefix, signal })) {
+  for await (const page of store.list({ prefix, asOf, signal })) {
     for (const entry of page) {
       throwIfAborted(signal);
       if (entry.kind !== 'file' || possibleDecryptedSize(entry.size) === undefined) continue;
@@ -43,7 +46,8 @@ export async function checkPassword(
         entry.size > HEADER_SIZE && entry.archive !== 'frozen' && entry.archive !== 'thawing';
       if (!isReadable || cipher.isConfirmed || read >= READ_AT_MOST || opened >= OPENED_AT_MOST) continue;
       opened++;
-      if (await couldHaveOpened(store, entry, cipher, signal)) read++;
+      const versionId = asOf === undefined ? undefined : entry.versionId;
+      if (await couldHaveOpened(store, { ...entry, versionId }, cipher, signal)) read++;
     }
     listed += page.length;
     const isDecided = cipher.isConfirmed || read >= READ_AT_MOST || opened >= OPENED_AT_MOST;
@@ -67,7 +71,7 @@ export async function checkPassword(
 }
 
 /**
- * Tries to open the first block of `entry`; the cipher remembers success. Whether the right password would have opened
+ * Tries to open the first block of `entry`, of its version where it names one; the cipher remembers success. Whether the right password would have opened
  * it: false for what is damaged, archived, gone or in another format.
  */
 async function couldHaveOpened(
@@ -78,7 +82,7 @@ async function couldHaveOpened(
 ): Promise<boolean> {
   try {
     const firstRead = { offset: 0, length: Math.min(entry.size, HEADER_SIZE + BOX_SIZE) };
-    const opened = await store.open(entry.key, { firstRead, signal });
+    const opened = await store.open(entry.key, { firstRead, versionId: entry.versionId, signal });
     try {
       const reader = new DecryptedReader(cipher, opened);
       for await (const _chunk of reader.read(0, Math.min(reader.size, BLOCK_DATA_SIZE), signal));
