@@ -49,7 +49,9 @@ export interface Place {
   makeFaults(random: Random): FaultsInPlace;
   clearFaults(): void;
   /** Resolves when nothing of what a run has asked for is still being done. */
-  idle(): Promise<void>;
+  idle(afterBreak: boolean): Promise<void>;
+  /** Uploads of another program, begun an hour ago; their ids. */
+  beginForeignUploads(keys: readonly string[]): Promise<string[]>;
   /** Calls back once, when the run has made `count` requests. */
   afterRequests(count: number, call: () => void): void;
   /** Unfinished uploads in parts. */
@@ -64,6 +66,7 @@ export class Places {
   private azurite: Azurite | undefined;
   private count = 0;
   private running = 0;
+  private started = 0;
 
   async make(kind: Kind, random: Random, folder: string): Promise<Place> {
     const bucket = `world-${++this.count}`;
@@ -102,11 +105,13 @@ export class Places {
         server.faults.clear();
         server.clock.reset();
       },
-      idle: async () => {
-        // Requests that were given up may lie in a socket still, not yet read.
-        for (let calm = 0; calm < 4; calm++) {
+      idle: async (afterBreak) => {
+        // Requests that were given up may lie in sockets still, not yet read.
+        let seen = this.started;
+        for (let calm = 0; calm < (afterBreak ? 20 : 3); calm++) {
           await delay(1);
-          if (this.running > 0) calm = 0;
+          if (this.running > 0 || this.started !== seen) calm = 0;
+          seen = this.started;
         }
       },
       afterRequests: (count, call) => {
@@ -118,6 +123,14 @@ export class Places {
           },
           action: { type: 'delay', ms: 0 },
         });
+      },
+      beginForeignUploads: async (keys) => {
+        server.clock.advance(-3_600_000);
+        const other = openS3Account(config, secrets, {});
+        for (const key of keys) await other.openStore(bucket).createUpload(key, 10_000_000);
+        await other.close();
+        server.clock.reset();
+        return server.objects.pendingUploads(bucket).map(({ uploadId }) => uploadId);
       },
       pendingUploads: () =>
         server.objects.pendingUploads(bucket).map(({ key, uploadId }) => ({ key, id: uploadId })),
@@ -131,6 +144,7 @@ export class Places {
     const strike = faults.strike.bind(faults);
     faults.strike = (request) => {
       this.running++;
+      this.started++;
       return strike(request);
     };
     const add = requests.add.bind(requests);
@@ -193,6 +207,7 @@ function storePlace(kind: Kind, bucket: string, store: Store): Place {
         if (--left === 0) call();
       };
     },
+    beginForeignUploads: async () => [],
     pendingUploads: () => [],
     keepsVersions: false,
     close: async () => {},

@@ -151,7 +151,7 @@ export class World {
     this.place.afterRequests(count, () => setTimeout(() => child.kill(), waitMs));
     this.say(`run ${direction} ${task.transferMode}, killed ${waitMs.toFixed(0)} ms after request ${count}`);
     const wasKilled = await child.run(this.requestFor(task));
-    await this.place.idle();
+    await this.place.idle(true);
     this.place.clearFaults();
     this.say(wasKilled ? '  killed' : '  it was through before');
     const after = await this.look(direction);
@@ -210,11 +210,7 @@ export class World {
     for (const key of ['data2/keep', 'dat', 'data.txt', 'other/a']) {
       await bare.write(key, contentOfBytes(Buffer.from(`content of ${key}`)));
     }
-    if (place.kind === 's3') {
-      await bare.createUpload('data/a', 10_000_000);
-      await bare.createUpload('data/foreign', 10_000_000);
-      this.foreignUploads = place.pendingUploads().map(({ id }) => id);
-    }
+    this.foreignUploads = await place.beginForeignUploads(['data/a', 'data/foreign']);
     this.say(`world: ${place.kind}, ${this.directions.join(' and ')}, encryption ${this.encryption}`);
     await fillTree(this.editing(this.directions[0]!), this.random.whole(5, 25));
   }
@@ -326,7 +322,7 @@ export class World {
     const result = await this.carryOut(task, controller.signal, log);
     this.disk.clear();
     // What the server still does for requests that were given up.
-    await this.place.idle();
+    await this.place.idle(result.status !== 'success');
     this.place.clearFaults();
     const after = await this.look(direction);
     const ran: Ran = {
