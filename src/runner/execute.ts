@@ -354,6 +354,14 @@ async function checkAsOf(
       },
     );
   }
+  const { versionDays = Number.POSITIVE_INFINITY } = store.features;
+  if (keeps && (Date.now() - restore.asOf) / 86_400_000 > versionDays) {
+    return new CloudSyncError(
+      'NOT_SUPPORTED',
+      `Old versions are sure to be kept there for ${versionDays} days only, and this was earlier`,
+      { path: '', advice: 'Files that were changed or deleted since then may be missing from the restore.' },
+    );
+  }
   if (keeps) return undefined;
   throw new CloudSyncError('NOT_SUPPORTED', 'No versions are kept there, so there is no earlier state', {
     field: 'asOf',

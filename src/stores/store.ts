@@ -341,6 +341,8 @@ export interface StoreFeatures {
   metadata?: boolean;
   names: NameLimits;
   versions: boolean;
+  /** Days that old versions are sure to be kept, where the provider removes them by itself. */
+  versionDays?: number;
   conditionalWrite: boolean;
   conditionalDelete: boolean;
   serverSideCopy: boolean;

@@ -369,6 +369,37 @@ describe('a restore of an earlier state that nobody keeps', function () {
     }
   });
 
+  it('is said to be unsure where Dropbox may have removed old revisions', async () => {
+    const server = await startDropboxServer({ port: 0 });
+    try {
+      server.advance(-60 * 24 * HOUR);
+      server.tree.put('/a', Buffer.from('a'), 1_600_000_000_000);
+      server.advance(60 * 24 * HOUR);
+      const { refreshToken, appKey } = server;
+      const credential = {
+        id: 'c',
+        name: '',
+        provider: 'dropbox',
+        config: { endpoint: server.url },
+        secrets: { refreshToken, appKey },
+      };
+      for (const [days, warnings] of [
+        [29, 0],
+        [31, 1],
+      ] as const) {
+        const settings = { ...RESTORE, path: target(), asOf: Date.now() - days * 24 * HOUR };
+        const task = { credential, bucket: '', folder: '' };
+        const result = await run(
+          runRequest(join(root, 'data'), task, { operation: 'restore', restore: settings }),
+        );
+        assert.deepEqual([result.errors, result.warnings.length], [[], warnings], `${days} days`);
+        assert.deepEqual(Object.keys(filesOf(target())), ['a']);
+      }
+    } finally {
+      await server.stop();
+    }
+  });
+
   it('is refused before it starts on Azure without versioning', async () => {
     const azurite = await startAzurite();
     try {

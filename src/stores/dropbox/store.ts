@@ -265,6 +265,8 @@ function featuresOf(partSize: number): StoreFeatures {
     metadata: false,
     names: { maxSegmentBytes: MAX_NAME_LENGTH, segmentBytes: characters, encoding: ENCODING },
     versions: true,
+    // By plan 30, 180 or 365: https://help.dropbox.com/delete-restore/version-history-overview
+    versionDays: 30,
     conditionalWrite: true,
     conditionalDelete: true,
     serverSideCopy: true,
