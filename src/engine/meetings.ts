@@ -3,7 +3,7 @@
 import { CloudSyncError, hasCode, throwIfAborted } from '../errors.js';
 import type { StoredObject } from '../stores/store.js';
 import { CHANGING_RUNS } from './changing-files.js';
-import { glance, localMd5, look, type Pair } from './comparison.js';
+import { glance, localMd5, look, type Pair, type Verdict } from './comparison.js';
 import type { Deletions } from './deletions.js';
 import { EmptyFolders } from './empty-folders.js';
 import { keyOfPath, type Location, namedKind, pathOfKey } from './location.js';
@@ -425,12 +425,22 @@ export class Meetings {
     destination: StoredObject,
   ): Promise<void> {
     const { run } = this;
-    const verdict = await look(run, pair);
+    const verdict = await this.verdictOf(pair);
     if (verdict.kind === 'equal') await settleEqual(run, path, pair.sortKey, verdict);
     else if (verdict.kind === 'time-differs') await settleTime(run, path, pair.sortKey, verdict);
     else {
       const job = this.planTransfer(path, pair.sortKey, source, destination);
       await this.startTransfer(job);
+    }
+  }
+
+  /** A source that changes while it is compared is another file than its copy: it is sent, or found to be in use. */
+  private async verdictOf(pair: Pair): Promise<Verdict> {
+    try {
+      return await look(this.run, pair);
+    } catch (error) {
+      if (!this.run.isPush || !hasCode(error, 'CHANGED')) throw error;
+      return { kind: 'different' };
     }
   }
 

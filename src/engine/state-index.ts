@@ -49,6 +49,10 @@ const BLOCK = 1_000;
 /** A change within this time of the read may leave no trace in the times: ns. */
 const UNSETTLED_TIME = 2_000_000_000n;
 
+/** What was recorded is handed on after so many lines or so much time (ms), whichever comes first. */
+const FLUSH_LINES = 200;
+const FLUSH_INTERVAL = 500;
+
 const FIELDS = 8;
 
 /** Tabs and line ends would end a field; `#` begins the line of a check sum. */
@@ -152,6 +156,7 @@ export class StateIndex {
   private readonly header: string;
   private journal: number | undefined;
   private pending: string[] = [];
+  private flushedAt = 0;
   private hasChanges = false;
 
   /**
@@ -223,11 +228,13 @@ export class StateIndex {
   private append(line: string): void {
     this.hasChanges = true;
     this.pending.push(line);
-    if (this.pending.length >= 200) this.flush();
+    const isDue = performance.now() - this.flushedAt > FLUSH_INTERVAL;
+    if (this.pending.length >= FLUSH_LINES || isDue) this.flush();
   }
 
   /** Hands what was recorded to the operating system, so that it outlives this process. */
   flush(): void {
+    this.flushedAt = performance.now();
     if (this.pending.length === 0) return;
     if (this.journal === undefined) {
       mkdirSync(this.folder, { recursive: true, mode: 0o700 });
