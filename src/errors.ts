@@ -78,6 +78,8 @@ export const ERROR_CODES = {
   NOT_MOUNTED: { retryable: false },
   /** What would be deleted belongs to another task. */
   OTHER_TASK: { retryable: false },
+  /** Other programs have begun uploads and not finished them: their parts are paid for. */
+  UNFINISHED_UPLOADS: { retryable: false },
   /** The source could not be listed whole, so nothing may be deleted. */
   SOURCE_INCOMPLETE: { retryable: false },
   /** Another run holds the folder or prefix. */

@@ -135,6 +135,8 @@ export class RunContext {
   backup?: KeptFiles;
   /** Files in use by other programs, over several runs. */
   changing?: ChangingFiles;
+  /** Unfinished uploads of other programs. */
+  otherUploads?: { warn(run: RunContext): Promise<void> };
   /** Remote objects that are paid for longer than they were kept. */
   readonly earlyDeletions: EarlyDeletions;
   /** Of `settings.only`. */

@@ -31,6 +31,7 @@ export async function runTransfer(run: RunContext): Promise<void> {
     await meetings.makeWaitingFolders();
     if (run.problems.any || run.signal.aborted || run.settings.dryRun) return;
     run.changing?.finish();
+    await run.otherUploads?.warn(run);
     await run.backup?.removeOld(Date.now());
   } catch (error) {
     run.fail(error);

@@ -5,6 +5,7 @@ import { BandwidthLimiter } from '../engine/bandwidth.js';
 import { ChangingFiles } from '../engine/changing-files.js';
 import { type Location, prefixOfFolder } from '../engine/location.js';
 import { checkPlace, rememberPlace } from '../engine/mount-guard.js';
+import { OtherUploads } from '../engine/other-uploads.js';
 import { OwnersNotKept } from '../engine/owners.js';
 import type {
   Amount,
@@ -202,6 +203,9 @@ class Running {
     );
     if (request.operation === 'sync') {
       context.changing = new ChangingFiles(join(state, 'changing.json'));
+      // Elsewhere what isn't finished goes by itself.
+      if (context.isPush && bare.abortUpload !== undefined)
+        context.otherUploads = new OtherUploads(join(state, 'other-uploads.json'));
       if (task.backupFolder !== '') {
         context.backup = new BackupFolder(context, prefixOfFolder(task.backupFolder), task.backupKeepDays);
       }

@@ -26,7 +26,8 @@ describe("Node-RED's credentials, lost", function () {
       encryption: true,
       filenameEncryption: true,
       maxDelete: '',
-      credentials,
+      // An empty one takes away what was typed before.
+      credentials: { encryptionSalt: '', ...credentials },
     }),
   ];
 
