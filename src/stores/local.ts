@@ -20,7 +20,7 @@ import { openFile } from './local/read.js';
 import { describedObjectOf, specialFile } from './local/stat.js';
 import { fromSystemError, systemErrorName } from './local/system-errors.js';
 import { pendingUploads, removeStale } from './local/temporary-files.js';
-import { createUpload, resumeUpload, UPLOAD_LIMITS } from './local/upload.js';
+import { createUpload, LocalUpload, resumeUpload, UPLOAD_LIMITS } from './local/upload.js';
 import { missingRoot, walk } from './local/walk.js';
 import { applyMetadata, requireConditions, utimesSeconds, writeFile } from './local/write.js';
 import type {
@@ -176,6 +176,16 @@ class LocalStore implements StoreWithLinks {
 
   pendingUploads(prefix: string, signal?: AbortSignal): AsyncIterable<PendingUpload> {
     return pendingUploads(this.#root, prefix, signal);
+  }
+
+  async abortUpload(upload: PendingUpload): Promise<void> {
+    await new LocalUpload(
+      this.#root,
+      { ...upload, size: 0, partSize: 1 },
+      {},
+      undefined,
+      this.#copier,
+    ).abort();
   }
 
   async copy(sourceKey: string, key: string, options: CopyOptions = {}): Promise<StoredObject> {

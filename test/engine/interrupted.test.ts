@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { CloudSyncError } from '../../src/errors.js';
 import { createCipher } from '../../src/stores/encryption/cipher.js';
+import { openLocalStore } from '../../src/stores/local.js';
 import { openMemoryStore } from '../../src/stores/memory.js';
-import type { Store } from '../../src/stores/store.js';
+import type { PendingUpload, Store } from '../../src/stores/store.js';
 import { type Bench, readStore, removeFolder, runOnce, temporaryFolder, writeTree } from './support.js';
 
 const LARGE = 'x'.repeat(9 * 1024 * 1024);
@@ -50,4 +52,16 @@ describe('what an interrupted run leaves', () => {
       if (!encrypted) assert.equal((await readStore(remote)).large, LARGE);
     });
   }
+
+  it('is removed from a local disk too', async () => {
+    mkdirSync(join(bench.localRoot, 'a'), { recursive: true });
+    const store = openLocalStore(bench.localRoot);
+    await store.createUpload('a/large', 100_000_000);
+    const begun: PendingUpload[] = [];
+    for await (const upload of store.pendingUploads('a/large')) begun.push(upload);
+    assert.equal(begun.length, 1);
+    await store.abortUpload!(begun[0]!);
+    assert.deepEqual(readdirSync(join(bench.localRoot, 'a')), []);
+    await store.abortUpload!(begun[0]!);
+  });
 });
