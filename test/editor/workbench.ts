@@ -134,7 +134,8 @@ export class Workbench {
         ?.state;
     const before = (await stateOf())?.report?.runId;
     await this.nodeRed.request('POST', `cloud-sync/tasks/${id}/run`, {});
-    for (;;) {
+    for (const end = Date.now() + 60_000; ; ) {
+      if (Date.now() > end) throw new Error(`${id} does not end:\n${this.nodeRed.output()}`);
       const state = await stateOf();
       if (state?.report !== undefined && state.report.runId !== before && state.status !== 'running') {
         return state.status;
