@@ -410,7 +410,10 @@ export class Meetings {
     const { run } = this;
     const [source, destination] = run.isPush ? [pair.local, pair.remote] : [pair.remote, pair.local];
     const atGlance = glance(run, pair);
-    if (atGlance === 'equal') return;
+    if (atGlance === 'equal') {
+      run.unchanged++;
+      return;
+    }
     if (atGlance === 'different') {
       await this.addTransfer(path, pair.sortKey, source, destination);
       return;

@@ -15,6 +15,11 @@ export async function settleEqual(
   sortKey: string,
   equal: Equal,
 ): Promise<void> {
+  run.unchanged++;
+  await keepEqual(run, path, sortKey, equal);
+}
+
+async function keepEqual(run: RunContext, path: string, sortKey: string, equal: Equal): Promise<void> {
   remember(run, sortKey, equal.local, equal.remote, equal.md5, run.startedAt);
   const source = run.isPush ? equal.local : equal.remote;
   if (run.settings.transferMode === 'move') await deleteSource(run, path, source);
@@ -32,8 +37,9 @@ export async function settleTime(
     return;
   }
   const adjusted = run.isPush ? await setRemoteTime(run, differing) : await setLocalTime(run, differing);
-  if (adjusted !== differing) run.log('time', path);
-  await settleEqual(run, path, sortKey, adjusted);
+  if (adjusted === differing) run.unchanged++;
+  else run.log('time', path);
+  await keepEqual(run, path, sortKey, adjusted);
 }
 
 /**

@@ -129,6 +129,8 @@ export class RunContext {
   lease?: Lease;
   /** Archived objects that are still waited for. */
   frozen = 0;
+  /** Files that were equal on both sides: too many for a line each in the log. */
+  unchanged = 0;
   /** What `maxDelete` has kept from being deleted. */
   pendingDeletes?: PendingDeletes;
   /** Where what is replaced or deleted goes. */

@@ -36,12 +36,19 @@ export async function runTransfer(run: RunContext): Promise<void> {
   } catch (error) {
     run.fail(error);
   } finally {
+    logUnchanged(run);
     deletions.dispose();
     if (!run.settings.dryRun) {
       run.index?.finish();
       run.journal?.close();
     }
   }
+}
+
+function logUnchanged(run: RunContext): void {
+  if (run.unchanged === 0) return;
+  const files = run.unchanged === 1 ? '1 file was' : `${run.unchanged} files were`;
+  run.log('unchanged', undefined, { message: `${files} equal on both sides` });
 }
 
 /** A missing source is an error, a missing local destination is made. (The remote side was checked on opening.) */

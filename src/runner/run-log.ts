@@ -28,9 +28,12 @@ export interface LogLimits {
   totalBytes: number;
   /** Logs older than this are removed. */
   days: number;
+  /** Files of all logs together: of a task that runs every minute there are more than anybody reads. Default 5,000. */
+  files?: number;
 }
 
 export const DEFAULT_LOG_LIMITS: LogLimits = { runBytes: 256 << 20, totalBytes: 512 << 20, days: 90 };
+const DEFAULT_FILES = 5000;
 
 const SEGMENT_BYTES = 2 << 20;
 const FLUSH_BYTES = 64 << 10;
@@ -245,10 +248,13 @@ export function pruneLogs(dataFolder: string, limits: LogLimits): void {
     if (stat !== undefined) files.push({ path, size: stat.size, time: stat.mtimeMs });
   }
   let total = files.reduce((sum, file) => sum + file.size, 0);
+  let count = files.length;
+  const most = limits.files ?? DEFAULT_FILES;
   for (const file of files.sort((a, b) => a.time - b.time)) {
-    if (file.time >= oldest && total <= limits.totalBytes) break;
+    if (file.time >= oldest && total <= limits.totalBytes && count <= most) break;
     rmSync(file.path, { force: true });
     total -= file.size;
+    count--;
   }
 }
 
