@@ -6,6 +6,7 @@ import type { Operation } from '../src/engine/report.js';
 import { CloudSyncError } from '../src/errors.js';
 import { configurationHash } from '../src/runner/configuration.js';
 import type { RunRequest, TaskCredential, TaskSettings } from '../src/runner/task.js';
+import { deployedTaskIds } from './deployed-nodes.js';
 import { confinePath } from './local-paths.js';
 import { isEmpty } from './properties.js';
 import {
@@ -133,17 +134,13 @@ export async function buildRequest(
   dataFolder: string,
 ): Promise<RunRequest> {
   const parts = await PARTS[operation](RED, node, message);
-  const deployedNodeIds: string[] = [];
-  RED.nodes.eachNode(({ id, type }) => {
-    if (type === 'cloud-sync') deployedNodeIds.push(id);
-  });
   const allowedDeletes = operation === 'sync' ? takeAllowance(message) : undefined;
   return {
     runId: randomUUID(),
     nodeId: node.id,
     operation,
     dataFolder,
-    deployedNodeIds,
+    deployedNodeIds: deployedTaskIds(RED),
     ...(allowedDeletes === undefined ? {} : { allowedDeletes }),
     ...parts,
   };

@@ -87,6 +87,7 @@ interface TreeItem {
 
 interface JQuery {
   editableList(method: 'addItem' | 'addItems', value: unknown): void;
+  editableList(method: 'removeItem', value: object): void;
   editableList(method: 'items'): JQuery;
   editableList(method: 'empty'): void;
   editableList<T>(options: {

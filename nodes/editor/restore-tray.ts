@@ -4,6 +4,7 @@ import { formatBytes } from '../status.js';
 import { type FolderPage, type Problem, post, sentence } from './api.js';
 import { fillChoice } from './choice.js';
 import { folderBrowser, localSource } from './folder-browser.js';
+import { patternOf } from './include-picker.js';
 import { button, element, icon, t } from './text.js';
 
 /** Pages of one folder that are shown at most, 1,000 entries each. */
@@ -52,11 +53,6 @@ function load(taskId: string, folder: string, asOf: string, done: (items: TreeIt
   itemsOf(taskId, folder, asOf).then(done, (problem: Problem) =>
     done([{ label: sentence(problem), icon: 'fa fa-warning', path: '' }]),
   );
-}
-
-/** A file or folder as a pattern of rclone's filter language: exactly it, from the task's folder on. */
-function patternOf(path: string, isFolder: boolean): string {
-  return `/${path.replace(/[\\*?[\]{}]/g, '\\$&')}${isFolder ? '/**' : ''}`;
 }
 
 function row(label: string, ...content: JQuery[]): JQuery {

@@ -8,6 +8,7 @@ import { fillChoice } from './choice.js';
 import { conflictOf } from './conflicts.js';
 import { credentialOfNode } from './credential-form.js';
 import { folderBrowser, localSource } from './folder-browser.js';
+import { includePicker } from './include-picker.js';
 import { bandwidthList, patternList, readBandwidth, readPatterns } from './lists.js';
 import { openRecoverySheet } from './recovery-tray.js';
 import { scanPanel } from './scan-panel.js';
@@ -338,6 +339,13 @@ export const task = {
     patternList($('#cloud-sync-include'), node.include, '*.jpg', refresh);
     bandwidthList($('#cloud-sync-bandwidth'), node.bandwidthLimit, refresh);
     prepareTransfers($('#cloud-sync-transfers-preset'), field('transfers'), refresh);
+    includePicker(
+      $('#cloud-sync-pick'),
+      $('#cloud-sync-tree-include'),
+      $('#cloud-sync-include'),
+      () => String(field('path').val()).trim(),
+      refresh,
+    );
     scanPanel(form.find('.cloud-sync-scan-panel'), () => ({
       path: String(field('path').val()).trim(),
       include: readPatterns($('#cloud-sync-include')),

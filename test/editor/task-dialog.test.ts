@@ -38,6 +38,26 @@ describe('the dialog of a task', function () {
     assert.deepEqual(bench.faults, []);
   });
 
+  it('turns ticked files and folders into patterns, and back', async () => {
+    const page = await bench.open([bench.credential(), bench.task()]);
+    await bench.edit('task');
+    await page.locator('details[data-section="filters"] > summary').click();
+    await page.locator('#cloud-sync-pick').click();
+    const tick = (name: string) =>
+      page
+        .locator('#cloud-sync-tree-include .red-ui-treeList-label')
+        .filter({ hasText: name })
+        .locator('.red-ui-treeList-checkbox');
+    await tick('sub').check();
+    await tick('a.jpg').check();
+    await tick('cache').check();
+    await tick('cache').uncheck();
+    await page.locator('#node-dialog-ok').click();
+    await bench.deploy();
+    assert.deepEqual((await bench.deployed('task')).include, ['/sub/**', '/a.jpg']);
+    assert.deepEqual(bench.faults, []);
+  });
+
   it('warns where a push sync and a pull sync share a folder', async () => {
     const page = await bench.open([
       bench.credential(),
