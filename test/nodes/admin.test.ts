@@ -213,6 +213,38 @@ describe('admin routes', () => {
     assert.match(JSON.stringify((await failure.next()).payload.errors), /NO_PERMISSION.*allowedPaths/);
   });
 
+  it('restores and counts from the sidebar in the allowed folders only', async () => {
+    mkdirSync(join(root, 'allowed'));
+    await deploy([{ ...TASK, path: join(root, 'allowed') }], { allowedPaths: [join(root, 'allowed')] });
+    const elsewhere = join(root, 'elsewhere');
+    const restore = await post('tasks/task/restore', { path: elsewhere, transferMode: 'copy' });
+    assert.deepEqual([restore.status, restore.body.code], [400, 'NO_PERMISSION']);
+    const scan = await post('local-folder/scan', { path: elsewhere, include: [], exclude: [] });
+    assert.deepEqual([scan.status, scan.body.code], [400, 'NO_PERMISSION']);
+    assert.equal((await post('tasks/nobody/restore', { path: elsewhere })).status, 404);
+    const mode = await post('tasks/task/restore', { path: join(root, 'allowed'), transferMode: 'move' });
+    assert.deepEqual([mode.status, mode.body.field], [400, 'transferMode']);
+    assert.equal((await post('tasks/task/verify', { method: 'guess' })).body.field, 'method');
+  });
+
+  it('puts into a recovery sheet what is stored, and sends nothing stored to another place', async () => {
+    await deploy([TASK]);
+    const stored = {
+      id: 'credential',
+      name: '',
+      provider: 's3',
+      config: { endpoint: s3.url, region: 'us-east-1' },
+      secrets: { accessKeyId: s3.accessKeyId, secretAccessKey: STORED },
+    };
+    const sheet = { task: 'task', bucket: 'family', folder: '', filenameEncryption: false };
+    const typed = { ...sheet, encryptionPassword: 'typed', encryptionSalt: '' };
+    const good = await post('recovery-sheet', { ...typed, credential: stored });
+    assert.equal(good.status, 200, JSON.stringify(good.body));
+    assert.ok(String(good.body.config).includes(`secret_access_key = ${s3.secretAccessKey}`));
+    const other = { ...stored, config: { ...stored.config, endpoint: 'http://127.0.0.1:9' } };
+    assert.equal((await post('recovery-sheet', { ...typed, credential: other })).status, 400);
+  });
+
   it('tells the sidebar what there is, runs and stops it, and hands its log out', async () => {
     mkdirSync(join(root, 'source'));
     writeFileSync(join(root, 'source', 'a.txt'), 'a');
