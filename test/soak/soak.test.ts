@@ -12,8 +12,8 @@ const PLAN: { kind: Kind; steps: number; withinMs: number }[] = [
 /** A run of steps shorter than this has shown nothing. */
 const LEAST_STEPS = 100;
 
-/** Seeds change from day to day, so that every day looks at something new and a day can be looked at again. */
-const SEED = Number(process.env.SOAK_SEED ?? Math.floor(Date.now() / 86_400_000));
+/** The same in every test run, so that a failure is a change's doing; `npm run soak` looks at others. */
+const SEED = Number(process.env.SOAK_SEED ?? 2026);
 
 describe('a soak of random trees, edits, faults and aborts', () => {
   for (const { kind, steps, withinMs } of PLAN) {
