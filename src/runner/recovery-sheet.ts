@@ -54,7 +54,8 @@ const BACKENDS: Record<string, (credential: TaskCredential) => Options> = {
     service_account_credentials: secrets.serviceAccountKey?.replace(/\s*\n\s*/g, ' '),
     project_number: text(config.projectId),
     bucket_policy_only: 'true',
-    endpoint: text(config.endpoint),
+    // rclone wants the path of the API in it.
+    endpoint: text(config.endpoint)?.replace(/\/*$/, '/storage/v1/'),
   }),
   dropbox: ({ secrets }) => ({
     type: 'dropbox',
