@@ -5,7 +5,7 @@ import type { Random } from './random.js';
 import type { Side, Snapshot } from './sides.js';
 
 /** Chosen to stress order (a, a-b, a.txt, a/x, a0; above and below the surrogates), encodings and normal forms. */
-const NAMES = [
+export const NAMES: readonly string[] = [
   'a',
   'a-b',
   'a.txt',
@@ -29,6 +29,9 @@ const NAMES = [
   '#1?&',
   'z.tmp',
 ];
+
+/** The same for a place that can't tell case and normal forms apart. */
+export const FOLDED_NAMES = NAMES.filter((name) => name !== 'A' && name !== 'e\u0301');
 
 /** Contents that are all different, so that a hash tells which version of which file it is. */
 let contents = 0;
@@ -57,6 +60,7 @@ export interface Editing {
   /** Files that the index knows: a change that keeps size and time has to be found. */
   known: ReadonlySet<string>;
   trace: (text: string) => void;
+  names: readonly string[];
   /** Kinds of changes that are not made. */
   without?: readonly string[];
 }
@@ -72,8 +76,9 @@ function newTime(random: Random): bigint {
 }
 
 const EDITS: Record<string, Edit> = {
-  async new({ side, random }, files) {
-    const path = freePath(random, files);
+  async new(editing, files) {
+    const { side, random } = editing;
+    const path = freePath(editing, files);
     if (path === undefined) return undefined;
     await side.put(path, newContent(random), newTime(random));
     return path;
@@ -103,15 +108,17 @@ const EDITS: Record<string, Edit> = {
     await side.touch(path, newTime(random));
     return path;
   },
-  async rename({ side, random }, files) {
-    const [from, to] = [anyOf(random, files), freePath(random, files)];
+  async rename(editing, files) {
+    const { side, random } = editing;
+    const [from, to] = [anyOf(random, files), freePath(editing, files)];
     if (from === undefined || to === undefined || to.startsWith(`${from}/`)) return undefined;
     await side.rename(from, to);
     return `${from} -> ${to}`;
   },
-  async renameFolder({ side, random }, files) {
+  async renameFolder(editing, files) {
+    const { side, random } = editing;
     const folder = anyFolder(random, files);
-    const to = freePath(random, files);
+    const to = freePath(editing, files);
     if (folder === undefined || to === undefined || `${to}/`.startsWith(`${folder}/`)) return undefined;
     await side.rename(folder, to);
     return `${folder}/ -> ${to}/`;
@@ -137,11 +144,11 @@ const EDITS: Record<string, Edit> = {
     for (const path of files.keys()) if (path.startsWith(`${folder}/`)) await side.remove(path);
     return `${folder}/`;
   },
-  async fileToFolder({ side, random }, files) {
+  async fileToFolder({ side, random, names }, files) {
     const path = anyOf(random, files);
     if (path === undefined) return undefined;
     await side.remove(path);
-    const inside = `${path}/${random.pick(NAMES)}`;
+    const inside = `${path}/${random.pick(names)}`;
     await side.put(inside, newContent(random), newTime(random));
     return inside;
   },
@@ -201,10 +208,10 @@ function anyFolder(random: Random, files: Snapshot): string | undefined {
 }
 
 /** A path that is neither a file, nor a folder, nor below a file. */
-function freePath(random: Random, files: Snapshot): string | undefined {
+function freePath({ random, names }: Editing, files: Snapshot): string | undefined {
   for (let attempt = 0; attempt < 5; attempt++) {
     const depth = random.pick([1, 1, 2, 2, 3]);
-    const path = Array.from({ length: depth }, () => random.pick(NAMES)).join('/');
+    const path = Array.from({ length: depth }, () => random.pick(names)).join('/');
     const clashes = [...files.keys()].some(
       (other) => other === path || other.startsWith(`${path}/`) || path.startsWith(`${other}/`),
     );

@@ -130,9 +130,9 @@ function checkDeleted(before: Moment, after: Moment, ran: Ran, check: Check): vo
   }
 }
 
-/** Share of the files at the destination from 20 up, a number always; a hidden one can't be counted. */
-function withinLimit(count: number, before: Moment, { maxDelete, wants, events }: Ran): boolean {
-  if (maxDelete === null) return true;
+/** Share of the files at the destination from 20 up, a number always; of hidden files no share can be known. */
+function withinLimit(count: number, before: Moment, { maxDelete, wants, events, hidesKeys }: Ran): boolean {
+  if (maxDelete === null || (hidesKeys && typeof maxDelete === 'string')) return true;
   const renamed = events.filter(({ event }) => event === 'rename').length;
   const due = count - renamed;
   if (typeof maxDelete === 'number') return due <= maxDelete;

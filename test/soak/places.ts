@@ -4,6 +4,8 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openAzureBlobAccount } from '../../src/stores/azure-blob.js';
+import { openDropboxAccount } from '../../src/stores/dropbox.js';
+import { openGoogleCloudStorageAccount } from '../../src/stores/google-cloud-storage.js';
 import { openLocalStore } from '../../src/stores/local.js';
 import { openMemoryStore } from '../../src/stores/memory.js';
 import { PROVIDERS, type ProviderDescription } from '../../src/stores/registry.js';
@@ -11,13 +13,18 @@ import { openS3Account } from '../../src/stores/s3.js';
 import type { Account, AccountContext, Store } from '../../src/stores/store.js';
 import { DiskFaults, faultyDisk } from '../faults/local-disk.js';
 import { type Azurite, startAzurite } from '../servers/azurite.js';
+import { type DropboxServer, startDropboxServer } from '../servers/dropbox/server.js';
+import {
+  type GoogleCloudStorageServer,
+  startGoogleCloudStorageServer,
+} from '../servers/google-cloud-storage/server.js';
 import { type S3Server, startS3Server } from '../servers/s3/server.js';
 import { type FaultsInPlace, makeFaults } from './far-end-faults.js';
 import type { Random } from './random.js';
 import { insideOfServer, type RawStore, throughItsInterface } from './sides.js';
 import { withSmallParts } from './small-parts.js';
 
-export const KINDS = ['s3', 'memory', 'local', 'azure'] as const;
+export const KINDS = ['s3', 'memory', 'local', 'azure', 'google', 'dropbox'] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** Where a server is and who asks. */
@@ -64,6 +71,8 @@ export interface Place {
 export class Places {
   private s3: S3Server | undefined;
   private azurite: Azurite | undefined;
+  private google: GoogleCloudStorageServer | undefined;
+  private dropbox: DropboxServer | undefined;
   private count = 0;
   private running = 0;
   private started = 0;
@@ -72,6 +81,8 @@ export class Places {
     const bucket = `world-${++this.count}`;
     if (kind === 's3') return this.s3Place(bucket, random);
     if (kind === 'azure') return this.azurePlace(bucket);
+    if (kind === 'google') return this.googlePlace(bucket);
+    if (kind === 'dropbox') return this.dropboxPlace();
     if (kind === 'memory') return storePlace(kind, bucket, openMemoryStore());
     const root = join(folder, 'remote');
     mkdirSync(root);
@@ -81,6 +92,8 @@ export class Places {
   async stop(): Promise<void> {
     await this.s3?.stop();
     await this.azurite?.stop();
+    await this.google?.stop();
+    await this.dropbox?.stop();
   }
 
   private async s3Place(bucket: string, random: Random): Promise<Place> {
@@ -163,6 +176,32 @@ export class Places {
     await calm.createBucket(bucket);
     const place = storePlace('azure', bucket, calm.openStore(bucket));
     return { ...place, close: () => calm.close() };
+  }
+
+  private async googlePlace(bucket: string): Promise<Place> {
+    this.google ??= await startGoogleCloudStorageServer({ port: 0 });
+    const { url, serviceAccountKey } = this.google;
+    this.google.createBucket(bucket);
+    const retryPolicy = { attempts: 4, baseDelayMs: 1, maxDelayMs: 4 };
+    const account = openGoogleCloudStorageAccount(
+      { endpoint: url },
+      { serviceAccountKey },
+      {},
+      { retryPolicy },
+    );
+    const place = storePlace('google', bucket, account.openStore(bucket));
+    return { ...place, close: () => account.close() };
+  }
+
+  /** Dropbox has no buckets: each world has a server of its own. */
+  private async dropboxPlace(): Promise<Place> {
+    await this.dropbox?.stop();
+    this.dropbox = await startDropboxServer({ port: 0 });
+    const { url, refreshToken, appKey } = this.dropbox;
+    const retry = { attempts: 4, baseDelayMs: 1, maxDelayMs: 4, maxRetryAfterMs: 100 };
+    const account = openDropboxAccount({ endpoint: url }, { refreshToken, appKey }, {}, { retry });
+    const place = storePlace('dropbox', '', account.openStore(''));
+    return { ...place, close: () => account.close() };
   }
 }
 

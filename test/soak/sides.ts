@@ -234,7 +234,7 @@ export class RemoteSide implements Side {
 
   /** Where folders are real, empty ones stand in nobody's way. */
   private async removeEmptyFolders(key: string): Promise<void> {
-    if (!this.store.features.walks) return;
+    if (this.store.features.folders !== 'real') return;
     const folders = [key];
     for await (const page of this.store.list({ prefix: `${key}/`, folders: true })) {
       for (const object of page) if (object.kind === 'folder') folders.push(object.key);

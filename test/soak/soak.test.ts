@@ -7,10 +7,12 @@ const PLAN: { kind: Kind; steps: number; withinMs: number }[] = [
   { kind: 's3', steps: 1_000, withinMs: 90_000 },
   { kind: 'memory', steps: 200, withinMs: 20_000 },
   { kind: 'local', steps: 200, withinMs: 20_000 },
-  { kind: 'azure', steps: 200, withinMs: 40_000 },
+  { kind: 'azure', steps: 200, withinMs: 30_000 },
+  { kind: 'google', steps: 200, withinMs: 30_000 },
+  { kind: 'dropbox', steps: 200, withinMs: 30_000 },
 ];
 /** A run of steps shorter than this has shown nothing. */
-const LEAST_STEPS = 100;
+const LEAST_STEPS = 40;
 
 /** The same in every test run, so that a failure is a change's doing; `npm run soak` looks at others. */
 const SEED = Number(process.env.SOAK_SEED ?? 2026);

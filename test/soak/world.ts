@@ -13,7 +13,7 @@ import { encryptedNames } from '../../src/stores/encryption/names.js';
 import { providerNames } from '../../src/stores/names.js';
 import { encryptedStore } from '../../src/stores/wrap/encrypted.js';
 import { DiskFaults, installDiskFaults } from '../faults/local-disk.js';
-import { editTree, fillTree, newContent } from './edits.js';
+import { editTree, FOLDED_NAMES, fillTree, NAMES, newContent } from './edits.js';
 import type { KillChild } from './kill-child.js';
 import { isSameTime, judge, type Moment, type Ran } from './oracle.js';
 import { type Place, SOAK_PROVIDER, useForRuns } from './places.js';
@@ -546,8 +546,16 @@ export class World {
   }
 
   private editing(direction: Direction) {
-    const { random, known } = this;
-    return { side: this.sourceOf(direction), random, known, trace: (text: string) => this.say(`  ${text}`) };
+    const { random, known, place } = this;
+    const { caseSensitive, normalizationSensitive } = place.openCalm().features;
+    const names = caseSensitive && normalizationSensitive ? NAMES : FOLDED_NAMES;
+    return {
+      side: this.sourceOf(direction),
+      random,
+      known,
+      names,
+      trace: (text: string) => this.say(`  ${text}`),
+    };
   }
 
   private sourceOf(direction: Direction): Side {
