@@ -239,7 +239,8 @@ export class RemoteSide implements Side {
     for await (const page of this.store.list({ prefix: `${key}/`, folders: true })) {
       for (const object of page) if (object.kind === 'folder') folders.push(object.key);
     }
-    for (const folder of folders.reverse()) await this.store.deleteFolder(folder);
+    folders.sort((one, other) => other.length - one.length);
+    for (const folder of folders) await this.store.deleteFolder(folder);
   }
 
   private keyOf(path: string): string {

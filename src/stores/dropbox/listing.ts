@@ -16,6 +16,8 @@ const PAGE_LIMIT = 2000;
 const REMEMBERED_FOLDERS = 100_000;
 /** How often a listing begins anew because its cursor was given up. */
 const RESTARTS = 3;
+/** One entry is enough to know that a folder is not empty. */
+const FEW_ENTRIES = 100;
 
 interface ListFolderResult {
   entries: Metadata[];
@@ -110,21 +112,21 @@ export async function* listObjects(
   }
 }
 
-/** Whether anything lies in the folder. */
+/**
+ * Whether nothing lies in the folder; undefined where there is none. Deleted entries count towards a page's limit without
+ * being in it: a page may be empty and have more behind it.
+ */
 export async function isFolderEmpty(
   transport: DropboxTransport,
   key: string,
   signal: AbortSignal | undefined,
 ): Promise<boolean | undefined> {
   try {
-    const page = await transport.rpc<ListFolderResult>({
-      kind: 'LIST',
-      route: 'files/list_folder',
-      argument: { path: pathOf(key), limit: 1 },
-      key,
-      ...(signal === undefined ? {} : { signal }),
-    });
-    return page.entries.length === 0 && !page.has_more;
+    const argument = { path: pathOf(key), limit: FEW_ENTRIES };
+    for await (const entries of listPages(transport, argument, key, signal)) {
+      if (entries.some((metadata) => metadata['.tag'] !== 'deleted')) return false;
+    }
+    return true;
   } catch (error) {
     if (hasCode(error, 'NOT_FOUND', 'OBSTRUCTED')) return undefined;
     throw error;
