@@ -29,6 +29,8 @@ export interface Ran {
   /** Nothing went wrong at either side. */
   wasCalm: boolean;
   wasAborted: boolean;
+  /** The smallest step in which the store keeps times, ns. */
+  timeStep: bigint;
   /** The times of objects are left alone where changing one would make a version. */
   keepsTimes: boolean;
   status: 'success' | 'failed' | 'aborted';
@@ -202,7 +204,7 @@ function checkSuccess(before: Moment, after: Moment, ran: Ran, check: Check): vo
     check(there !== undefined, () => `UNTRUE SUCCESS: "${path}" is missing at the destination`);
     if (there === undefined) continue;
     check(there.hash === file.hash, () => `UNTRUE SUCCESS: "${path}" differs at the destination`);
-    const keepsTime = ran.checksum || ran.keepsTimes || isSameTime(there, file);
+    const keepsTime = ran.checksum || ran.keepsTimes || isSameTime(there, file, ran.timeStep);
     check(keepsTime, () => `UNTRUE SUCCESS: "${path}" has another time at the destination`);
     const isLeft = transferMode === 'move' && after.source.has(path) && !ran.hidesKeys;
     check(!isLeft, () => `UNTRUE SUCCESS: a move left "${path}" at the source`);
@@ -217,11 +219,12 @@ function checkSuccess(before: Moment, after: Moment, ran: Ran, check: Check): vo
   checkCounts(before, after, ran, check);
 }
 
-/** As far as a local disk keeps it through Node.js: microseconds. */
-export function isSameTime(one: FileState, other: FileState): boolean {
+/** As far as the store keeps it, and the local disk through Node.js: microseconds. */
+export function isSameTime(one: FileState, other: FileState, step: bigint): boolean {
   if (one.time === undefined || other.time === undefined) return false;
   const difference = one.time - other.time;
-  return difference < 1_000n && difference > -1_000n;
+  const window = step > 1_000n ? step : 1_000n;
+  return difference < window && difference > -window;
 }
 
 function checkCounts(before: Moment, after: Moment, ran: Ran, check: Check): void {

@@ -185,7 +185,8 @@ export class World {
     for (const { event, path } of ran.events) {
       const [own, there] = [source.get(path), destination.get(path)];
       if (event !== 'transfer' || own === undefined || there === undefined) continue;
-      if (own.hash === there.hash && isSameTime(own, there)) this.break([`"${path}" was sent again`]);
+      if (own.hash === there.hash && isSameTime(own, there, ran.timeStep))
+        this.break([`"${path}" was sent again`]);
     }
   }
 
@@ -387,6 +388,7 @@ export class World {
       wants: (path: string) => filter.includesFile(path),
       // A run that compares by hash leaves other times alone, and the index remembers it as equal.
       // A change of metadata alone leaves ETag and hash of an object as they were, and listings don't show it.
+      timeStep: this.place.openCalm().features.modificationTime.precision,
       keepsTimes:
         direction === 'pull' || this.directions.length > 1 || this.hasCompared || this.place.keepsVersions,
     };
@@ -494,7 +496,7 @@ export class World {
     const mayResume = ran.status !== 'success' || this.directions.length > 1 || ran.dryRun;
     for (const path of this.local.paths()) {
       const name = path.slice(path.lastIndexOf('/') + 1);
-      if (name.endsWith('.aside') && ran.status === 'success') found.push(`left aside: ${path}`);
+      if (name.endsWith('.aside') && !mayResume) found.push(`left aside: ${path}`);
       if (!this.isTemporary(path)) continue;
       if (!mayResume || !journals.includes(name.replace(/\.parts$/, '.part')))
         found.push(`left behind: ${path}`);
