@@ -337,7 +337,8 @@ export class World {
       warnings: result.warnings,
       transferred: result.transferred.files,
       deleted: result.deleted,
-      events: log.map(({ event, path = '' }) => ({ event, path })),
+      // A warning says what could not be done.
+      events: log.filter(({ level }) => level === 'info').map(({ event, path = '' }) => ({ event, path })),
     };
     this.sayResult(result, log);
     this.count(ran, faults, result);
@@ -414,7 +415,9 @@ export class World {
     const code = random.pick(['EIO', 'EACCES', 'ENOSPC'] as const);
     const kind = random.pick(['error', 'error', 'list', 'change', 'change'] as const);
     if (kind === 'change' && direction === 'push') {
-      const how = random.pick(['append', 'rewrite', 'quiet', 'remove'] as const);
+      const ways = ['append', 'rewrite', 'remove'] as const;
+      // Only the index of its own direction can find one that keeps size and time.
+      const how = random.pick(this.directions.length > 1 ? ways : [...ways, 'quiet' as const]);
       const action = {
         type: 'change',
         afterBytes,
