@@ -232,6 +232,12 @@ export class RemoteSide implements Side {
     }
   }
 
+  /** Where folders are real: one stands there, if only an empty one. */
+  async hasFolder(path: string): Promise<boolean> {
+    if (this.store.features.folders !== 'real') return false;
+    return (await this.store.head(this.keyOf(path)))?.kind === 'folder';
+  }
+
   /** Where folders are real, empty ones stand in nobody's way. */
   private async removeEmptyFolders(key: string): Promise<void> {
     if (this.store.features.folders !== 'real') return;

@@ -342,7 +342,11 @@ export class World {
     };
     this.sayResult(result, log);
     this.count(ran, faults, result);
-    const broken = [...judge(before, after, ran), ...this.unexpected(before, ran), ...this.leftovers(ran)];
+    const broken = [
+      ...judge(before, after, ran),
+      ...(await this.unexpected(before, ran)),
+      ...this.leftovers(ran),
+    ];
     const nonce = this.encryption === 'none' ? undefined : this.nonces.look(this.encryptedObjects());
     if (nonce !== undefined) broken.push(`NONCE USED TWICE: ${nonce}`);
     if (broken.length > 0) this.break(broken);
@@ -519,23 +523,25 @@ export class World {
   }
 
   /** Without any fault only these may keep a run from succeeding. */
-  private unexpected(before: Moment, ran: Ran): string[] {
+  private async unexpected(before: Moment, ran: Ran): Promise<string[]> {
     if (!ran.wasCalm || ran.status === 'success') return [];
     const wanted = (side: Map<string, unknown>) => [...side.keys()].filter(ran.wants).length;
     const isEmpty =
       before.source.size === 0 || (wanted(before.source) === 0 && wanted(before.destination) > 0);
     const due = [...before.destination.keys()].filter((path) => ran.wants(path) && !before.source.has(path));
-    const fine = (code: string, path: string) =>
-      (code === 'SOURCE_EMPTY' && isEmpty) ||
-      (code === 'MAX_DELETE' && due.length > 0 && ran.maxDelete !== null) ||
-      (code === 'OBSTRUCTED' && this.isObstructed(before, path));
-    return ran.errors
-      .filter(({ code, path }) => !fine(code, path))
-      .map(({ code, path, message }) => `failed without a reason: ${code} ${path}: ${message}`);
+    const broken: string[] = [];
+    for (const { code, path, message } of ran.errors) {
+      const isFine =
+        (code === 'SOURCE_EMPTY' && isEmpty) ||
+        (code === 'MAX_DELETE' && due.length > 0 && ran.maxDelete !== null) ||
+        (code === 'OBSTRUCTED' && (await this.isObstructed(before, path)));
+      if (!isFine) broken.push(`failed without a reason: ${code} ${path}: ${message}`);
+    }
+    return broken;
   }
 
-  private isObstructed(before: Moment, path: string): boolean {
-    if (this.local.hasFolder(path)) return true;
+  private async isObstructed(before: Moment, path: string): Promise<boolean> {
+    if (this.local.hasFolder(path) || (await this.remote.hasFolder(path))) return true;
     return [...before.destination.keys(), ...before.source.keys()].some(
       (other) => other.startsWith(`${path}/`) || path.startsWith(`${other}/`),
     );
