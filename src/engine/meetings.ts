@@ -20,7 +20,7 @@ import { type GoneFile, type NewFile, Renames } from './renames.js';
 import type { RunContext } from './run-context.js';
 import { presentAtSource } from './source-presence.js';
 import { Thawing } from './thawing.js';
-import { type TransferJob, transferFile } from './transfer.js';
+import { type TransferJob, type Transferred, transferFile } from './transfer.js';
 import { WorkLane } from './work-lane.js';
 
 /** Large files in flight at once, besides the small ones. */
@@ -136,6 +136,9 @@ export class Meetings {
       const job = this.planTransfer(path, sortKey, { ...source, size: 0 }, undefined);
       const { key, etag, size } = gone.object;
       await run.lease?.confirm();
+      if (run.backup !== undefined && (await this.unlisted(job)) !== undefined) {
+        throw new CloudSyncError('ALREADY_EXISTS', 'There is a file of the new name');
+      }
       const copied = await run.destination.store.copy(key, job.destinationKey, {
         size,
         sourceIfMatch: etag,
@@ -538,8 +541,7 @@ export class Meetings {
     }
     run.beginTransferring();
     try {
-      if (job.present !== undefined) await run.backup?.keepReplaced(job.present);
-      const transferred = await transferFile(run, job);
+      const transferred = await this.sendKeeping(job);
       await settleTransferred(run, job, transferred);
     } catch (error) {
       if (hasCode(error, 'OBSTRUCTED') && run.settings.transferMode === 'sync') {
@@ -589,6 +591,32 @@ export class Meetings {
     const user = process.geteuid?.() ?? 0;
     if (identity === undefined || user === 0 || identity.uid === user) return;
     this.run.owners?.note({ key, uid: identity.uid, gid: identity.gid });
+  }
+
+  /** Where there is a backup folder, nothing is replaced unkept, not even what a listing failed to show. */
+  private async sendKeeping(job: TransferJob): Promise<Transferred> {
+    const { run } = this;
+    const { backup } = run;
+    if (backup === undefined) return transferFile(run, job);
+    const isConditional = run.destination.store.features.conditionalWrite;
+    const present = job.present ?? (isConditional ? undefined : await this.unlisted(job));
+    try {
+      if (present !== undefined) await backup.keepReplaced(present);
+      return await transferFile(run, { ...job, present });
+    } catch (error) {
+      if (present !== undefined || !hasCode(error, 'PRECONDITION_FAILED')) throw error;
+      const unlisted = await this.unlisted(job);
+      if (unlisted === undefined) throw error;
+      await backup.keepReplaced(unlisted);
+      return transferFile(run, { ...job, present: unlisted });
+    }
+  }
+
+  /** The file that is at the destination although its listing didn't show one. */
+  private async unlisted(job: TransferJob): Promise<StoredObject | undefined> {
+    const { run } = this;
+    const found = await run.destination.store.head(job.destinationKey, { signal: run.signal });
+    return found?.kind === 'file' ? found : undefined;
   }
 
   /** A file that another program writes is left for the next run, unless it has been so for many. */

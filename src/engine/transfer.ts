@@ -148,6 +148,7 @@ function writeOptions(run: RunContext, job: TransferJob, opened: OpenedObject): 
       await opened.confirmUnchanged();
       await run.lease?.confirm();
     },
+    ...whereNothingIs(run, job.present),
     signal: run.signal,
   };
   if (run.isPush) return options;
@@ -156,6 +157,18 @@ function writeOptions(run: RunContext, job: TransferJob, opened: OpenedObject): 
   // A local file that was changed after it was listed is not overwritten unseen.
   options.ifMatch = job.present?.etag;
   return options;
+}
+
+/**
+ * The condition of a write to where the listing showed nothing: with a backup folder, a file that is there all the same
+ * has to be kept before it is replaced.
+ */
+export function whereNothingIs(
+  run: RunContext,
+  present: StoredObject | undefined,
+): Pick<WriteOptions, 'ifNoneMatch'> {
+  const isAsked = run.backup !== undefined && run.destination.store.features.conditionalWrite;
+  return isAsked && present === undefined ? { ifNoneMatch: '*' } : {};
 }
 
 function attributesOf(run: RunContext, object: StoredObject): ObjectAttributes {
