@@ -97,6 +97,13 @@ export function leaveHelper(user: object): void {
   running = undefined;
 }
 
+/** Ends the helper whoever uses it: for tests of what happens without one. */
+export function endHelper(): void {
+  users.clear();
+  running?.stdin.end();
+  running = undefined;
+}
+
 function startHelper(): Helper {
   // -I -S: nothing of the environment or the current folder is loaded.
   const child = spawn('python3', ['-I', '-S', '-c', HELPER], { stdio: ['pipe', 'pipe', 'ignore'] });
