@@ -66,7 +66,11 @@ export class BackupFolder implements KeptFiles {
     const { store, prefix } = run.destination;
     const kept = await this.keyFor(due.key);
     if (store.features.walks) await store.rename(standsAt, kept, run.signal);
-    else await store.copy(standsAt, kept, { sourceIfMatch: due.etag, signal: run.signal });
+    else {
+      // Setting it aside may have given it another ETag.
+      const sourceIfMatch = standsAt === due.key ? due.etag : undefined;
+      await store.copy(standsAt, kept, { sourceIfMatch, signal: run.signal });
+    }
     run.log('keep old', due.key.slice(prefix.length), { message: kept });
   }
 

@@ -223,8 +223,9 @@ async function removeObstacle(run: RunContext, obstacle: Obstacle, deletions: De
   }
   for (const due of obstacle.files) {
     const standsAt = obstacle.asideKey + due.key.slice(obstacle.key.length);
-    if (run.backup === undefined) await store.delete({ key: standsAt }, run.signal);
-    else await run.backup.keepDeleted(due, standsAt);
+    await run.backup?.keepDeleted(due, standsAt);
+    // On a file system keeping it has moved it away; a copy leaves it to be deleted.
+    if (run.backup === undefined || !store.features.walks) await store.delete({ key: standsAt }, run.signal);
     deletions.settle(due.key);
     run.counts.deleted++;
     run.index?.forget(due.sortKey);
