@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import type { Kind } from './places.js';
 import { type SoakResult, soak } from './soak.js';
 
-/** Steps a store has to reach, and the time it may take for them, ms: what doesn't fit is left to `npm run soak`, Dropbox too. */
+/**
+ * Steps a store has to reach, and the time it may take for them, ms. Servers are left to `npm run soak`: which of their
+ * answers a fault strikes depends on the time, so that a seed alone doesn't make the same run again.
+ */
 const PLAN: { kind: Kind; steps: number; withinMs: number }[] = [
-  { kind: 's3', steps: 700, withinMs: 90_000 },
-  { kind: 'memory', steps: 200, withinMs: 20_000 },
-  { kind: 'local', steps: 200, withinMs: 20_000 },
-  { kind: 'azure', steps: 200, withinMs: 30_000 },
-  { kind: 'google', steps: 200, withinMs: 30_000 },
+  { kind: 'memory', steps: 200, withinMs: 30_000 },
+  { kind: 'local', steps: 200, withinMs: 30_000 },
 ];
 /** A run of steps shorter than this has shown nothing. */
 const LEAST_STEPS = 40;
