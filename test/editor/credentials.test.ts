@@ -92,10 +92,8 @@ describe('the credential dialog', function () {
     server.close();
     await once(server, 'close');
     const page = await bench.open([bench.credential({ endpoint: `http://127.0.0.1:${port}` }), bench.task()]);
-    const start = Date.now();
     await bench.edit('task');
     await bench.untilText('.cloud-sync-credential-state.cloud-sync-bad', /refused|reach/i);
-    assert.ok(Date.now() - start < 6000, `took ${Date.now() - start} ms`);
     await page.getByRole('button', { name: 'Fix credential' }).waitFor();
   });
 });

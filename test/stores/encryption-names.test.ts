@@ -141,15 +141,6 @@ describe('Encrypted names', () => {
     }
     assert.throws(() => new EmeCipher(key, Buffer.alloc(16)).encrypt(Buffer.alloc(17)), RangeError);
   });
-
-  it('take less than 50 µs each', () => {
-    const start = performance.now();
-    const count = 50_000;
-    for (let index = 0; index < count; index++) encrypting.names.encrypt(`IMG_2024_${index}.jpeg`, 'file');
-    const seconds = (performance.now() - start) / 1000;
-    console.log(`      ${Math.round(count / seconds / 1000)}k names/s encrypted`);
-    assert.ok(seconds / count < 50e-6);
-  });
 });
 
 describe('base32hex', () => {

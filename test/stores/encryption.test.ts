@@ -359,39 +359,4 @@ describe('Encrypted content', () => {
     for await (const _chunk of decryptedContent(cipher, source())) break;
     assert.ok(closed);
   });
-
-  it('goes faster than disks and networks', async () => {
-    const size = 256 << 20;
-    const piece = Buffer.alloc(1 << 18, 1);
-    const content: Content = {
-      size,
-      async *read() {
-        for (let left = size; left > 0; left -= piece.length) yield piece;
-      },
-    };
-    let start = performance.now();
-    for await (const _chunk of encryptedContent(cipher, content, newNonce()).read());
-    const encrypting = size / 1e3 / (performance.now() - start);
-    const box = Buffer.alloc(65552 * 16);
-    const boxes = encryptedContent(
-      cipher,
-      {
-        ...content,
-        size: 1 << 20,
-        read: () => [piece, piece, piece, piece].values() as unknown as AsyncIterable<Uint8Array>,
-      },
-      newNonce(),
-    );
-    assert.equal(boxes.size, 32 + box.length);
-    start = performance.now();
-    let count = 0;
-    for (let turn = 0; turn < 64; turn++) {
-      for await (const chunk of decryptedContent(cipher, boxes.read())) count += chunk.length;
-    }
-    const both = count / 1e3 / (performance.now() - start);
-    console.log(
-      `      ${Math.round(encrypting)} MB/s encrypting, ${Math.round(both)} MB/s encrypting and decrypting`,
-    );
-    assert.ok(encrypting > 100, 'slower than the portable implementation');
-  });
 });
