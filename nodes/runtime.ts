@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { NodeDef } from 'node-red';
 import type { Operation } from '../src/engine/report.js';
 import { CloudSyncError } from '../src/errors.js';
-import type { AnswerValues, Question } from '../src/runner/ask.js';
+import type { AnswerValues, Question } from '../src/runner/questions.js';
 import { Runner } from '../src/runner/runner.js';
 import {
   buildRequest,

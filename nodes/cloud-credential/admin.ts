@@ -1,7 +1,7 @@
 /** What the dialogs ask while nothing is deployed yet: is this credential right, which buckets and folders are there. */
 
 import type { NodeAPI } from 'node-red';
-import type { Question } from '../../src/runner/ask.js';
+import type { Question } from '../../src/runner/questions.js';
 import {
   addRoute,
   askRunner,

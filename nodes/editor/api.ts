@@ -9,6 +9,15 @@ export interface Problem {
   field?: string;
 }
 
+/** A credential as the admin routes take it. */
+export interface TypedCredential {
+  id: string;
+  name: string;
+  provider: string;
+  config: Record<string, unknown>;
+  secrets: Record<string, unknown>;
+}
+
 /** The problem as one or two sentences. */
 export function sentence({ message, advice }: Problem): string {
   const end = /[.!?]$/.test(message) ? message : `${message}.`;

@@ -1,8 +1,7 @@
 /** 'Test' of a bucket: writes, lists, reads and deletes a small file of our own, and says in words what works. */
 
 import type { BucketReport, Finding } from '../../src/stores/verify-bucket.js';
-import { type Problem, post, sentence } from './api.js';
-import type { TypedCredential } from './credential-form.js';
+import { type Problem, post, sentence, type TypedCredential } from './api.js';
 import { element, icon, t } from './text.js';
 
 /** The ones that people ask about; the rest is in the notes where it is missing. */

@@ -1,7 +1,7 @@
 /** The dialog of cloud-credential: fields from the provider table, and 'Verify' for what stands in them. */
 
 import { PROVIDERS, type ProviderDescription, type ProviderField } from '../../src/stores/registry.js';
-import { type Problem, post, sentence } from './api.js';
+import { type Problem, post, sentence, type TypedCredential } from './api.js';
 import { checkBucket } from './bucket-check.js';
 import { dropboxSignIn } from './dropbox-sign-in.js';
 import { showServiceHints } from './service-hints.js';
@@ -27,15 +27,6 @@ const SELDOM = ['sessionToken', 'forcePathStyle', 'maxUploadParts', 'caCertifica
 const ONE_PLACE = ['b2', 'google-cloud-storage', 'dropbox'];
 /** Of Dropbox: who signs in needs none of them. */
 const BESIDE_SIGN_IN = ['appSecret', 'accessToken'];
-
-/** A credential as the admin routes take it. */
-export interface TypedCredential {
-  id: string;
-  name: string;
-  provider: string;
-  config: Record<string, unknown>;
-  secrets: Record<string, unknown>;
-}
 
 function providerOf(id: unknown): ProviderDescription {
   return PROVIDERS.find((provider) => provider.id === id) ?? PROVIDERS[0]!;

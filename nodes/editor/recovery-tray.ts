@@ -1,7 +1,7 @@
 /** The recovery sheet: a configuration of rclone that brings the backup back without Node-RED, to print and keep. */
 
+import type { TypedCredential } from './api.js';
 import { type Problem, post, sentence } from './api.js';
-import type { TypedCredential } from './credential-form.js';
 import { element, t } from './text.js';
 
 export interface SheetInput {

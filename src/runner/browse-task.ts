@@ -6,7 +6,7 @@ import { encryptedNames } from '../stores/encryption/names.js';
 import { providerNames } from '../stores/names.js';
 import type { Account } from '../stores/store.js';
 import { encryptedStore } from '../stores/wrap/encrypted.js';
-import type { FolderEntry, FolderPage } from './ask.js';
+import type { FolderEntry, FolderPage } from './questions.js';
 import type { TaskSettings } from './task.js';
 
 export interface TaskFolder {

@@ -2,11 +2,12 @@
 
 import { join } from 'node:path';
 import type { Progress, RunReport } from '../engine/report.js';
-import { type AnswerTo, type Question, QuestionPool } from './ask.js';
+import { QuestionPool } from './ask.js';
 import { configurationHash } from './configuration.js';
 import { History } from './history.js';
 import { LockFiles } from './lock-files.js';
 import { LockTable } from './locks.js';
+import type { AnswerTo, Question } from './questions.js';
 import { skippedReport } from './report.js';
 import { type AbortReason, quietly, Run, type RunListener, type RunSurroundings } from './run.js';
 import { DEFAULT_LOG_LIMITS, type LogQuery } from './run-log.js';

@@ -6,9 +6,9 @@
 import { writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { asCloudSyncError } from '../errors.js';
-import type { Answer, Question } from './ask.js';
 import { ChildRun } from './child-run.js';
 import type { Execution, ExecutionHost } from './execute.js';
+import type { Answer, Question } from './questions.js';
 import { killScripts } from './scripts.js';
 import type { RunRequest } from './task.js';
 import { ALIVE_INTERVAL_MS, type FromChild, type ToChild } from './transport.js';

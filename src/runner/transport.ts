@@ -5,9 +5,9 @@
  */
 
 import type { Phase } from '../engine/report.js';
-import type { Answer, Question } from './ask.js';
 import type { Claim } from './claims.js';
 import type { ExecutionProgress, ExecutionResult } from './execute.js';
+import type { Answer, Question } from './questions.js';
 import type { LogLimits } from './run-log.js';
 import type { RunRequest } from './task.js';
 

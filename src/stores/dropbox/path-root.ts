@@ -6,7 +6,6 @@
 
 import { CloudSyncError, hasCode } from '../../errors.js';
 import { DropboxAnswerError } from './errors.js';
-import type { DropboxTransport } from './transport.js';
 
 /** users/get_current_account, as far as it is used. */
 export interface FullAccount {
@@ -23,15 +22,18 @@ interface RootInfo {
   home_path?: string;
 }
 
+/** Asks users/get_current_account, without a root. */
+type AskAccount = (options: { maxAttempts?: number; signal?: AbortSignal }) => Promise<FullAccount>;
+
 export class PathRoot {
-  readonly #transport: DropboxTransport;
+  readonly #askAccount: AskAccount;
   #account: FullAccount | undefined;
   #asking: Promise<void> | undefined;
   #namespace: string | undefined;
   #isKnown = false;
 
-  constructor(transport: DropboxTransport) {
-    this.#transport = transport;
+  constructor(askAccount: AskAccount) {
+    this.#askAccount = askAccount;
   }
 
   /** Undefined where the app may not ask. */
@@ -81,15 +83,8 @@ export class PathRoot {
   }
 
   async #learn(options: { maxAttempts?: number; signal?: AbortSignal }): Promise<void> {
-    const { maxAttempts, signal } = options;
     try {
-      this.#account = await this.#transport.rpc<FullAccount>({
-        kind: 'POST',
-        route: 'users/get_current_account',
-        withoutRoot: true,
-        ...(maxAttempts === undefined ? {} : { maxAttempts }),
-        ...(signal === undefined ? {} : { signal }),
-      });
+      this.#account = await this.#askAccount(options);
     } catch (error) {
       // Without the permission account_info.read the account's own folder is the root.
       if (!(error instanceof CloudSyncError) || !isMissingScope(error)) throw error;

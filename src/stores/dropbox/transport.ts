@@ -96,7 +96,15 @@ export class DropboxTransport {
       patience: context.patience,
     });
     this.#tokens = new Tokens(credential, this.#http, () => context.onRequest?.('POST'));
-    this.root = new PathRoot(this);
+    this.root = new PathRoot(({ maxAttempts, signal }) =>
+      this.rpc({
+        kind: 'POST',
+        route: 'users/get_current_account',
+        withoutRoot: true,
+        ...(maxAttempts === undefined ? {} : { maxAttempts }),
+        ...(signal === undefined ? {} : { signal }),
+      }),
+    );
   }
 
   get retryPolicy(): RetryPolicy {

@@ -3,7 +3,6 @@
 import { CloudSyncError, hasCode } from '../../errors.js';
 import { type NameKind, type NameMapping, standardFromBytes, standardToBytes } from '../names.js';
 import { decodeBase32, encodeBase32 } from './base32.js';
-import type { Cipher } from './cipher.js';
 import { BLOCK_SIZE, type EmeCipher } from './eme.js';
 import { addVersionSuffix, removeVersionSuffix } from './version-suffix.js';
 
@@ -95,11 +94,11 @@ function undecryptable(path: string, message: string): CloudSyncError {
 }
 
 /**
- * Names encrypted by `cipher`, then written as `inner` writes them (the provider's own encoding).
+ * Names encrypted by the names of `cipher`, then written as `inner` writes them (the provider's own encoding).
  * `toStored` throws NAME_TOO_LONG where the encrypted name passes the provider's limit: with 255 bytes per name, plain
  * names may have 143.
  */
-export function encryptedNames(cipher: Cipher, inner: NameMapping): NameMapping {
+export function encryptedNames(cipher: { names: NameCipher }, inner: NameMapping): NameMapping {
   return {
     toStored(name, kind) {
       try {

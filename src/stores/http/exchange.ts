@@ -2,8 +2,8 @@
 
 import type { Dispatcher } from 'undici';
 import { abortedError, CloudSyncError } from '../../errors.js';
-import type { HttpRequest, HttpResponse } from '../http.js';
 import { transportError } from './errors.js';
+import type { HttpRequest, HttpResponse } from './messages.js';
 
 /** Larger bodies go out in steps, so that it shows whether they move at all. */
 const SEND_STEP = 128 * 1024;

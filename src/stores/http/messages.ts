@@ -1,0 +1,30 @@
+/** A request and its answer, as the client takes and gives them. */
+
+export interface HttpRequest {
+  method: string;
+  /** `https://host:port`, no path. */
+  origin: string;
+  /** Path and query, encoded: goes out exactly as it is. */
+  path: string;
+  /** Name, value, name, value ..., `host` among them; values that aren't Latin-1 have to be encoded by the caller. */
+  headers: string[];
+  /** A function is called once and has to give as many bytes as `content-length` among `headers` says. */
+  body?: Uint8Array | (() => AsyncIterable<Uint8Array>);
+  /** Answer as soon as the headers of a success are there, and read the body as `stream`. */
+  stream?: boolean;
+  /** Instead of the client's, for requests on which a server thinks for long. ms. */
+  silenceMs?: number;
+  signal?: AbortSignal;
+}
+
+export interface HttpResponse {
+  status: number;
+  /** Names in lower case; of a name that came twice the last. */
+  headers: Record<string, string>;
+  /** The whole body, unless it was asked for as a stream and the status is a success. */
+  bytes: Buffer;
+  /** The body as it comes; has to be read to its end, left (a `break`) or given up by `discard`. */
+  stream: AsyncGenerator<Uint8Array>;
+  /** Ends the connection if the body isn't read yet. */
+  discard(): void;
+}
