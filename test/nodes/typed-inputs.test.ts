@@ -8,7 +8,7 @@ import {
   TYPED_TASK_PROPERTIES,
 } from '../../nodes/typed-inputs.js';
 
-const ALL = [...TYPED_TASK_PROPERTIES, ...TYPED_RESTORE_PROPERTIES];
+const ALL = [...new Set([...TYPED_TASK_PROPERTIES, ...TYPED_RESTORE_PROPERTIES])];
 
 function giving(value: unknown): Evaluate {
   return () => Promise.resolve(value);
