@@ -1,8 +1,9 @@
 /** From a message and the deployed nodes to a run: finds the credential and the task a node refers to. */
 
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
+import { resolve } from 'node:path';
 import type { Node, NodeAPI, NodeDef, NodeMessage } from 'node-red';
-import type { Operation } from '../src/engine/report.js';
+import type { Operation, RestoredFiles } from '../src/engine/report.js';
 import { CloudSyncError } from '../src/errors.js';
 import { configurationHash } from '../src/runner/configuration.js';
 import type { RunRequest, TaskCredential, TaskSettings } from '../src/runner/task.js';
@@ -18,6 +19,13 @@ import {
   type SavedNode,
   type Secrets,
 } from './task-settings.js';
+import {
+  type Evaluate,
+  evaluateTypedInputs,
+  hasTypedInput,
+  TYPED_RESTORE_PROPERTIES,
+  TYPED_TASK_PROPERTIES,
+} from './typed-inputs.js';
 
 /** Every node of this package keeps what it was deployed with, environment variables filled in. */
 export interface ConfiguredNode extends Node {
@@ -73,11 +81,28 @@ function findCredential(RED: RED, id: unknown): TaskCredential {
   return readCredential(node.saved, node.credentials as Secrets);
 }
 
-/** A cloud-sync node's task, `overrides` applied. */
-async function readTaskNode(RED: RED, node: ConfiguredNode, overrides?: unknown): Promise<TaskSettings> {
+/** Typed inputs as this node has them when `message` comes. */
+function evaluatorOf(RED: RED, node: Node, message: NodeMessage): Evaluate {
+  return (text, type) =>
+    new Promise((resolve, reject) => {
+      RED.util.evaluateNodeProperty(text, type, node, message, (error, value) => {
+        if (error) reject(error);
+        else resolve(value);
+      });
+    });
+}
+
+/** A cloud-sync node's task, with what `message` gives to its typed inputs, and `overrides` applied. */
+async function readTaskNode(
+  RED: RED,
+  node: ConfiguredNode,
+  message: NodeMessage,
+  overrides?: unknown,
+): Promise<TaskSettings> {
   const settings = packageSettings(RED);
+  const evaluate = evaluatorOf(RED, node, message);
   const task = readTask({
-    config: node.saved,
+    config: await evaluateTypedInputs(node.saved, TYPED_TASK_PROPERTIES, overrides, evaluate),
     secrets: (node.credentials ?? {}) as Secrets,
     credential: findCredential(RED, node.saved.credential),
     overrides,
@@ -104,23 +129,66 @@ function taskOfReport(message: NodeMessage): unknown {
   });
 }
 
+/** What a cloud-restore node holds, with what `message` gives to its typed inputs. */
+function restoreInputs(
+  RED: RED,
+  node: ConfiguredNode,
+  message: NodeMessage,
+  overrides: unknown,
+): Promise<SavedNode> {
+  const evaluate = evaluatorOf(RED, node, message);
+  return evaluateTypedInputs(node.saved, TYPED_RESTORE_PROPERTIES, overrides, evaluate);
+}
+
 type Parts = Pick<RunRequest, 'task' | 'restore' | 'verify'>;
 
 const PARTS: Record<Operation, (RED: RED, node: ConfiguredNode, message: NodeMessage) => Promise<Parts>> = {
-  sync: async (RED, node, message) => ({ task: await readTaskNode(RED, node, message.cloudSync) }),
+  sync: async (RED, node, message) => ({ task: await readTaskNode(RED, node, message, message.cloudSync) }),
   restore: async (RED, node, message) => {
-    const task = await readTaskNode(RED, findTask(RED, node.saved.task));
-    const restore = readRestore(node.saved, task, { overrides: message.cloudSync, payload: message.payload });
+    const task = await readTaskNode(RED, findTask(RED, node.saved.task), message);
+    const overrides = message.cloudSync;
+    const saved = await restoreInputs(RED, node, message, overrides);
+    const restore = readRestore(saved, task, { overrides, payload: message.payload });
     restore.path = await confinePath(restore.path, 'path', packageSettings(RED).allowedPaths);
+    restore.nodeId = node.id;
     return { task, restore };
   },
   verify: async (RED, node, message) => {
+    const verify = readVerify(node.saved);
+    const restored = isEmpty(node.saved.task) ? restoredOfReport(message) : undefined;
+    if (restored !== undefined) return { ...(await readRestored(RED, restored, message)), verify };
     const id = isEmpty(node.saved.task) ? taskOfReport(message) : node.saved.task;
     // What the task's messages may change, they may change here too: verified is what that run has transferred.
-    const task = await readTaskNode(RED, findTask(RED, id), message.cloudSync);
-    return { task: { ...task, dryRun: false }, verify: readVerify(node.saved) };
+    const task = await readTaskNode(RED, findTask(RED, id), message, message.cloudSync);
+    return { task: { ...task, dryRun: false }, verify };
   },
 };
+
+/** What a report says of the restore it is about: nothing of it is trusted. */
+type Restored = { readonly [name in keyof RestoredFiles]?: unknown };
+
+function restoredOfReport({ payload }: NodeMessage): Restored | undefined {
+  if (typeof payload !== 'object' || payload === null) return undefined;
+  const { restored } = payload as { restored?: unknown };
+  return typeof restored === 'object' && restored !== null ? restored : undefined;
+}
+
+/**
+ * The restore whose files a verification compares. Its report may come from anywhere: it says no more than what the
+ * cloud-restore node takes from a message.
+ */
+async function readRestored(RED: RED, restored: Restored, report: NodeMessage): Promise<Parts> {
+  const { nodeId, path, include, exclude, paths, asOf } = restored;
+  const node = typeof nodeId === 'string' ? configuredNode(RED, nodeId, 'cloud-restore') : undefined;
+  if (node === undefined) throw missingReference(RED, nodeId, 'cloud-restore', 'restored');
+  const others = { include, exclude, asOf };
+  const saved = await restoreInputs(RED, node, report, others);
+  const isOwnPath = typeof path === 'string' && resolve(String(saved.path ?? '')) === path;
+  const overrides = { ...others, ...(isOwnPath ? {} : { path }) };
+  const message = { ...report, cloudSync: overrides, payload: { paths } };
+  const { task, restore } = await PARTS.restore(RED, node, message);
+  return { task, restore };
+}
 
 /**
  * The run that `message` asks `node` for.
@@ -168,7 +236,7 @@ function takeAllowance({ _msgid }: NodeMessage): string | undefined {
 
 /** What a cloud-sync node would run now. */
 export async function deployedTask(RED: RED, id: string): Promise<TaskSettings> {
-  return await readTaskNode(RED, findTask(RED, id));
+  return await readTaskNode(RED, findTask(RED, id), {});
 }
 
 /** A restore or verification of a task, asked for in the sidebar: `saved` is what a node of its own would hold. */
@@ -184,10 +252,33 @@ export async function requestWithoutNode(
   return await buildRequest(RED, node, operation, message, dataFolder);
 }
 
+/** Everything saved that decides what a node runs, the task and credential it names included. Holds secrets. */
+function savedConfiguration(RED: RED, node: ConfiguredNode): object {
+  const { name: _name, x: _x, y: _y, z: _z, wires: _wires, ...saved } = node.saved;
+  const references = [
+    configuredNode(RED, String(saved.task), 'cloud-sync'),
+    configuredNode(RED, String(saved.credential), 'cloud-credential'),
+  ];
+  return {
+    saved,
+    secrets: node.credentials,
+    references: references.map((one) => one && savedConfiguration(RED, one)),
+  };
+}
+
+/** Whether what `node` runs depends on a flow: two runs of one configuration are then two different ones. */
+function isTyped(RED: RED, { saved }: ConfiguredNode): boolean {
+  const task = configuredNode(RED, String(saved.task), 'cloud-sync');
+  return (
+    hasTypedInput(saved, [...TYPED_TASK_PROPERTIES, ...TYPED_RESTORE_PROPERTIES]) ||
+    (task !== undefined && hasTypedInput(task.saved, TYPED_TASK_PROPERTIES))
+  );
+}
+
 /**
  * Tells the configuration a node was deployed with from another one: the runs of a node that comes back after a deploy
- * go on where this is the same. Where the node alone makes no run yet (its task or path comes with the message), the
- * saved properties tell.
+ * go on where this is the same. Where the node alone makes no run yet (its task or path comes with the message), or
+ * makes another one each time, the saved properties tell.
  */
 export async function nodeConfigurationHash(
   RED: RED,
@@ -195,9 +286,11 @@ export async function nodeConfigurationHash(
   operation: Operation,
 ): Promise<string> {
   try {
-    return configurationHash(await buildRequest(RED, node, operation, {}, ''));
+    if (!isTyped(RED, node)) return configurationHash(await buildRequest(RED, node, operation, {}, ''));
   } catch {
-    const { name: _name, x: _x, y: _y, z: _z, wires: _wires, ...rest } = node.saved;
-    return JSON.stringify(rest);
+    // The saved properties tell.
   }
+  return createHash('sha256')
+    .update(JSON.stringify(savedConfiguration(RED, node)))
+    .digest('hex');
 }

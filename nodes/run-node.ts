@@ -37,8 +37,8 @@ function failure(report: RunReport): Error {
 }
 
 /** Waiting for archived objects takes longer than Node-RED may run without a restart. */
-function goesOnByItself({ restore }: RunRequest): boolean {
-  return restore?.thaw === true && !restore.dryRun;
+function goesOnByItself({ operation, restore }: RunRequest): boolean {
+  return operation === 'restore' && restore?.thaw === true && !restore.dryRun;
 }
 
 /** Kept on the disk, where a hash of a password would help to guess it; new secrets don't make it another restore. */

@@ -79,6 +79,20 @@ export interface PendingDeletes {
   paths: string[];
 }
 
+/** What a restore was asked for: a verification behind it compares exactly that. */
+export interface RestoredFiles {
+  /** The cloud-restore node. */
+  nodeId: string;
+  /** Local folder, absolute. */
+  path: string;
+  include: string[];
+  exclude: string[];
+  /** Relative files or folders; missing: all. */
+  paths?: string[];
+  /** ISO 8601; missing: as the bucket is now. */
+  asOf?: string;
+}
+
 export interface RunReport extends EngineCounts, Partial<VerifyFindings> {
   runId: string;
   taskId: string;
@@ -101,6 +115,8 @@ export interface RunReport extends EngineCounts, Partial<VerifyFindings> {
   warnings: ErrorRecord[];
   /** Only where `maxDelete` stopped the run. */
   pendingDeletes?: PendingDeletes;
+  /** Only of a restore by a node, and of what verifies one. */
+  restored?: RestoredFiles;
   /** CLOUD_SYNC_* without secrets. */
   env: Record<string, string>;
 }

@@ -89,6 +89,8 @@ class Verification {
       await this.lane.drain();
     }
     throwIfAborted(run.signal);
+    // Asked for, and on neither side.
+    for (const path of run.wanted?.missing() ?? []) this.note('missingRemote', path);
     if (this.findings.counts.matched + run.counts.checked === 0 && !run.problems.any) {
       throw new CloudSyncError(
         'SOURCE_EMPTY',
@@ -126,6 +128,7 @@ class Verification {
     if (meeting.sortKey.endsWith('/')) return;
     const path = this.pathOf(meeting);
     if (path === undefined || !this.isWanted(path)) return;
+    run.wanted?.found(path);
     const isNoFile = local?.kind === 'special' || local?.kind === 'link';
     if (isNoFile) run.counts.skipped++;
     if (isNoFile && remote === undefined) return;
@@ -248,11 +251,17 @@ class Verification {
     else await this.compareTime(path, local, remote);
   }
 
+  /** Asks for what was listed where that isn't the newest. */
+  private versionOf({ versionId }: StoredObject): { versionId?: string; signal: AbortSignal } {
+    const { settings, signal } = this.run;
+    return settings.asOf === undefined ? { signal } : { versionId, signal };
+  }
+
   private async compareTime(path: string, local: StoredObject, listed: StoredObject): Promise<void> {
     const { run } = this;
     const remote =
       listed.modificationTime === undefined
-        ? await run.remote.store.head(listed.key, { signal: run.signal })
+        ? await run.remote.store.head(listed.key, this.versionOf(listed))
         : listed;
     if (remote === undefined) this.note('missingRemote', path);
     else if (remote.modificationTime === undefined) this.note('unverifiable', path);
@@ -269,7 +278,7 @@ class Verification {
     let result = await compareWith(remote);
     if (result === 'unknown' && store.compareContent === undefined) {
       // The listing carried no hash that tells: the object itself may.
-      const whole = await store.head(remote.key, { signal: run.signal });
+      const whole = await store.head(remote.key, this.versionOf(remote));
       if (whole !== undefined) result = await compareWith(whole);
     }
     if (result === 'equal') this.match();
@@ -279,7 +288,7 @@ class Verification {
   private async compareBytes(path: string, local: StoredObject, remote: StoredObject): Promise<void> {
     const { run } = this;
     const ownHash = await withLocalContent(run, local, async (content) => digestOf(content.read()));
-    const opened = await run.remote.store.open(remote.key, { signal: run.signal });
+    const opened = await run.remote.store.open(remote.key, this.versionOf(remote));
     try {
       const length = opened.object.size;
       if (length !== local.size || (await digestOf(opened.read(0, length, run.signal))) !== ownHash) {

@@ -21,7 +21,7 @@ export interface Claim {
   label: string;
 }
 
-/** What a run does, after a restore has turned its task around. */
+/** What a run does, after a restore (or what verifies one) has turned its task around. */
 export interface EffectiveRun {
   direction: Direction;
   transferMode: TransferMode;
@@ -32,20 +32,20 @@ export interface EffectiveRun {
 
 /** Direction, mode and folder that `request` really has: a restore reverses its task's direction. */
 export function effectiveRun(request: RunRequest): EffectiveRun {
-  const { task, restore } = request;
-  if (request.operation !== 'restore' || restore === undefined) {
+  const { operation, task, restore } = request;
+  if (restore === undefined) {
     return {
       direction: task.direction,
       transferMode: task.transferMode,
       path: task.path,
-      dryRun: request.operation === 'sync' && task.dryRun,
+      dryRun: operation === 'sync' && task.dryRun,
     };
   }
   return {
     direction: task.direction === 'push' ? 'pull' : 'push',
     transferMode: restore.transferMode,
     path: restore.path,
-    dryRun: restore.dryRun,
+    dryRun: operation === 'restore' && restore.dryRun,
   };
 }
 

@@ -260,7 +260,8 @@ function bounded(report: RunReport): RunReport {
     errors: report.errors.slice(0, KEPT),
     warnings: report.warnings.slice(0, KEPT),
   };
-  const { pendingDeletes } = report;
+  const { pendingDeletes, restored } = report;
+  if (restored?.paths !== undefined) copy.restored = { ...restored, paths: restored.paths.slice(0, KEPT) };
   if (pendingDeletes !== undefined) {
     copy.pendingDeletes = { ...pendingDeletes, paths: pendingDeletes.paths.slice(0, KEPT) };
   }

@@ -1,6 +1,6 @@
 /** Puts the report of a run together, whether its process told a result or died. */
 
-import type { RunReport } from '../engine/report.js';
+import type { RestoredFiles, RunReport } from '../engine/report.js';
 import { asCloudSyncError, type ErrorRecord } from '../errors.js';
 import { effectiveRun } from './claims.js';
 import { cloudSyncEnvironment } from './environment.js';
@@ -41,9 +41,20 @@ export function reportOf(request: RunRequest, times: RunTimes, result: Execution
     errorCount,
     warnings,
     env: environmentOf(request),
+    ...restoredFiles(request),
     ...(result.pendingDeletes === undefined ? {} : { pendingDeletes: result.pendingDeletes }),
     ...verify,
   };
+}
+
+/** What a verification behind the restore has to know of it. */
+export function restoredFiles({ restore }: RunRequest): Pick<RunReport, 'restored'> {
+  if (restore?.nodeId === undefined) return {};
+  const { nodeId, path, include, exclude, paths, asOf } = restore;
+  const restored: RestoredFiles = { nodeId, path, include, exclude };
+  if (paths !== undefined) restored.paths = paths;
+  if (asOf !== undefined) restored.asOf = new Date(asOf).toISOString();
+  return { restored };
 }
 
 function withTotal({ total: _, ...requests }: Record<string, number>): Record<string, number> {

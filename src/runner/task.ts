@@ -66,6 +66,8 @@ export interface TaskSettings {
 
 /** What a cloud-restore adds to the task it reverses. */
 export interface RestoreSettings {
+  /** The node that restores, where there is one. */
+  nodeId?: string;
   path: string;
   transferMode: 'copy' | 'sync';
   include: string[];
@@ -113,6 +115,7 @@ export interface RunRequest {
   task: TaskSettings;
   /** `pendingDeletes.hash` of an earlier report: exactly those files may be deleted, in this run. Never from a message. */
   allowedDeletes?: string;
+  /** Of a restore; of a verification, the restore whose files are compared instead of the task's own. */
   restore?: RestoreSettings;
   verify?: VerifySettings;
   /** Ids of all nodes that are deployed, so that what removed ones left has no say; undefined: not known. */

@@ -1,7 +1,7 @@
 /** Restores and verifications of whole tasks on S3: previews, repairs, filters, encryption, either direction. */
 
 import assert from 'node:assert/strict';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LogEntry } from '../../src/engine/report.js';
 import { execute } from '../../src/runner/execute.js';
@@ -10,6 +10,8 @@ import { runRequest } from '../runner/support.js';
 import { type S3Server, startS3Server } from '../servers/s3/server.js';
 import { BUCKET } from '../stores/s3-support.js';
 import { editQuietly, readTree, removeFolder, temporaryFolder, writeTree } from './support.js';
+
+type Method = VerifySettings['method'];
 
 const TREE = { 'a.txt': 'aaa', 'b/c.txt': 'ccc', 'b/d.tmp': 'ddd', 'e/f/g.txt': 'ggg' };
 
@@ -44,22 +46,19 @@ describe('restore and verify of a task', () => {
     };
     return await execute(request, host).result;
   };
+  const restoreSettings = (settings: Partial<RestoreSettings>): RestoreSettings => ({
+    path: join(root, 'restored'),
+    transferMode: 'copy',
+    include: [],
+    exclude: [],
+    thaw: false,
+    thawTier: '',
+    thawDays: null,
+    dryRun: false,
+    ...settings,
+  });
   const restore = (settings: Partial<RestoreSettings> = {}, task: Partial<TaskSettings> = {}) =>
-    run(task, {
-      nodeId: 'restore',
-      operation: 'restore',
-      restore: {
-        path: join(root, 'restored'),
-        transferMode: 'copy',
-        include: [],
-        exclude: [],
-        thaw: false,
-        thawTier: '',
-        thawDays: null,
-        dryRun: false,
-        ...settings,
-      },
-    });
+    run(task, { nodeId: 'restore', operation: 'restore', restore: restoreSettings(settings) });
   const verify = async (settings: Partial<VerifySettings> = {}, task: Partial<TaskSettings> = {}) => {
     const options: VerifySettings = { method: 'checksum', sample: 100, ...settings };
     const result = await run(task, { nodeId: 'verify', operation: 'verify', verify: options });
@@ -143,6 +142,64 @@ describe('restore and verify of a task', () => {
       assert.equal(readTree(join(root, 'again'))['b/c.txt'], 'CCC');
     });
   }
+
+  describe('of a restore', () => {
+    /** What the restore with these settings has brought back, compared with the bucket. */
+    const verifyRestored = async (settings: Partial<RestoreSettings> = {}, method: Method = 'checksum') => {
+      const verification = { verify: { method, sample: 100 }, restore: restoreSettings(settings) };
+      const result = await run({}, { nodeId: 'verify', operation: 'verify', ...verification });
+      return { ...result, ...result.verify! };
+    };
+
+    it("compares the restored folder, and not the task's own", async () => {
+      await run({});
+      rmSync(join(root, 'local'), { recursive: true });
+      assert.equal((await restore()).status, 'success');
+      const { status, matched } = await verifyRestored();
+      assert.deepEqual([status, matched], ['success', 4]);
+      editQuietly(join(root, 'restored/b/c.txt'), 'CCC');
+      assert.deepEqual((await verifyRestored()).differs, ['b/c.txt']);
+    });
+
+    it('looks at what was restored, and at nothing else', async () => {
+      await run({});
+      for (const settings of [{ include: ['/b/*.txt'] }, { paths: ['b/c.txt'] }]) {
+        assert.equal((await restore(settings)).status, 'success');
+        const { status, matched } = await verifyRestored(settings);
+        assert.deepEqual([status, matched], ['success', 1]);
+        rmSync(join(root, 'restored/b/c.txt'));
+        assert.deepEqual((await verifyRestored(settings)).missingLocal, ['b/c.txt']);
+      }
+      assert.deepEqual((await verifyRestored({ paths: ['b', 'gone'] })).missingRemote, ['gone']);
+    });
+
+    for (const method of ['metadata', 'checksum', 'download'] as const) {
+      it(`compares with the bucket as it was then, by ${method}`, async () => {
+        server.createBucket({ name: 'versions', versioning: 'Enabled' });
+        const inVersions = { bucket: 'versions' };
+        await run(inVersions);
+        const asOf = server.clock.now() + 30_000;
+        server.clock.advance(60_000);
+        editQuietly(join(root, 'local/b/c.txt'), 'CCC');
+        utimesSync(join(root, 'local/b/c.txt'), 1_700_000_000, 1_700_000_000);
+        rmSync(join(root, 'local/a.txt'));
+        await run(inVersions);
+        assert.equal((await restore({ asOf }, inVersions)).status, 'success');
+        assert.deepEqual(readTree(join(root, 'restored')), TREE);
+        const verifyThen = () =>
+          run(inVersions, {
+            nodeId: 'verify',
+            operation: 'verify',
+            verify: { method, sample: 100 },
+            restore: restoreSettings({ asOf }),
+          });
+        const then = await verifyThen();
+        assert.deepEqual([then.status, then.verify?.matched], ['success', 4]);
+        writeFileSync(join(root, 'restored/b/c.txt'), 'XXX');
+        assert.deepEqual((await verifyThen()).verify?.differs, ['b/c.txt']);
+      });
+    }
+  });
 
   it('has succeeded only if every file matched: what can not be told is no match', async () => {
     await run({ serverSideEncryption: 'aws:kms' });

@@ -2,6 +2,7 @@
 
 import { EventEmitter } from 'node:events';
 import type { Phase, Progress, RunReport, RunStatus } from '../../src/engine/report.js';
+import { restoredFiles } from '../../src/runner/report.js';
 import type { NodeRunState, RunListener, Runner } from '../../src/runner/runner.js';
 import type { RunRequest } from '../../src/runner/task.js';
 
@@ -130,6 +131,7 @@ export class FakeRunner extends EventEmitter {
       errorCount: 0,
       warnings: [],
       env: {},
+      ...restoredFiles(request),
       ...more,
     };
     run.listener?.onFinish(report);

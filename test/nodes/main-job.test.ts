@@ -145,6 +145,34 @@ describe('the main job through the nodes', () => {
     assert.doesNotMatch(JSON.stringify([first, payload, helper.log().args]), new RegExp(s3.secretAccessKey));
   });
 
+  it('verifies behind a restore what was restored, though the original is gone', async () => {
+    const restored = join(root, 'restored');
+    const verify = { z: 'flow', type: 'cloud-verify', task: '' };
+    await deploy([
+      task(),
+      {
+        id: 'restore',
+        z: 'flow',
+        type: 'cloud-restore',
+        task: 'task',
+        path: restored,
+        wires: [['by checksum'], ['failure'], []],
+      },
+      { ...verify, id: 'by checksum', method: 'checksum', wires: [['by download'], ['failure'], []] },
+      { ...verify, id: 'by download', method: 'download', wires: WIRES },
+    ]);
+    const success = new Inbox('success');
+    const failure = new Inbox('failure');
+    node('task').receive({});
+    await success.next();
+    rmSync(source, { recursive: true });
+    node('restore').receive({ payload: { paths: ['folder 1', 'empty'] } });
+    const { payload } = await success.next();
+    assert.deepEqual(failure.messages, []);
+    assert.deepEqual([payload.operation, payload.matched], ['verify', 11]);
+    assert.equal(Object.keys(hashes(restored)).length, 11);
+  });
+
   it('tells what differs by the second output of cloud-verify', async () => {
     await deploy([
       task(),

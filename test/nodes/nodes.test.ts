@@ -298,6 +298,56 @@ describe('nodes', () => {
     assert.equal((await success.next()).payload.matched, 12);
   });
 
+  describe('a verify behind a restore', () => {
+    const MAY_GO_ANYWHERE = { ...RESTORE, allowOverrides: ['path'] };
+    const asOf = '2025-03-01T00:00:00.000Z';
+    const restored = { nodeId: 'restore', path: '/srv/restored', include: [], exclude: [] };
+    /** Sends a report to the verify node, and gives the run it asks for. */
+    const verify = async (report: object) => (await run('verify', { payload: report })).request;
+
+    it('compares what was restored, where it was restored to', async () => {
+      await deploy({ ...RESTORE, wires: [['verify'], [], []] }, VERIFY, TASK);
+      const started = await run('restore', {
+        payload: { paths: ['a/b.jpg'] },
+        cloudSync: { asOf, exclude: ['*.tmp'] },
+      });
+      const verified = once(runner, 'submit');
+      runner.finish(started, 'success');
+      const [{ request }] = (await verified) as [FakeRun];
+      assert.equal(request.operation, 'verify');
+      assert.equal(request.nodeId, 'verify');
+      assert.equal(request.task.taskId, 'task');
+      assert.deepEqual(request.restore, { ...started.request.restore });
+      assert.equal(request.resumption, undefined);
+    });
+
+    it('takes a folder from the report only where the restore takes it from messages', async () => {
+      await deploy(RESTORE, VERIFY, TASK);
+      const failure = new Inbox('failure');
+      node('verify').receive({ payload: { taskId: 'task', restored: { ...restored, path: '/etc' } } });
+      assert.match(JSON.stringify((await failure.next()).payload.errors), /cloudSync\.path/);
+      assert.deepEqual(runner.runs, []);
+      await helper.unload();
+      await deploy(MAY_GO_ANYWHERE, VERIFY, TASK);
+      const request = await verify({ restored: { ...restored, path: '/srv/elsewhere' } });
+      assert.equal(request.restore?.path, '/srv/elsewhere');
+    });
+
+    it('fails where the restore is there no more', async () => {
+      await deploy(VERIFY, TASK);
+      const failure = new Inbox('failure');
+      node('verify').receive({ payload: { taskId: 'task', restored } });
+      assert.match(JSON.stringify((await failure.next()).payload.errors), /cloud-restore restore .* missing/);
+      assert.deepEqual(runner.runs, []);
+    });
+
+    it('verifies the task itself where the node names it', async () => {
+      await deploy(RESTORE, { ...VERIFY, task: 'task' }, TASK);
+      const request = await verify({ restored });
+      assert.equal(request.restore, undefined);
+    });
+  });
+
   it('fails a verify that neither has a task nor gets one', async () => {
     await deploy(VERIFY, TASK);
     const failure = new Inbox('failure');
