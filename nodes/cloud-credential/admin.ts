@@ -40,7 +40,7 @@ function storedOrTyped(RED: NodeAPI, body: RouteInput['body'], name: string): st
  * | `dropbox/sign-in` | `appKey`, `endpoint?`, `caCertificate?` | `{ id, url }`: the page where the user agrees and gets a code |
  * | `dropbox/sign-in/finish` | `id`, `code` | `{ refreshToken, accountId? }` |
  * | `local-folder/scan` | `path`, `include`, `exclude` | what a filter takes, see scan-local.ts |
- * | `recovery-sheet` | `credential`, `task` (id), `bucket`, `folder`, `filenameEncryption`, `encryptionPassword`, `encryptionSalt` | `{ config, remote }`: secrets in plain |
+ * | `recovery-sheet` | `credential`, `task` (id), `bucket`, `folder`, `encryption`, `filenameEncryption`, `encryptionPassword`, `encryptionSalt` | `{ config, remote }`: secrets in plain |
  * | `local-folder` | `path`, `after?` | the same, and the `path` that was listed |
  */
 export function addCredentialRoutes(RED: NodeAPI): void {
@@ -81,6 +81,7 @@ export function addCredentialRoutes(RED: NodeAPI): void {
       credential: readTypedCredential(RED, body),
       bucket: textOf(body, 'bucket'),
       folder: textOf(body, 'folder'),
+      encryption: body.encryption === true,
       filenameEncryption: body.filenameEncryption === true,
       encryptionPassword: storedOrTyped(RED, body, 'encryptionPassword'),
       encryptionSalt: storedOrTyped(RED, body, 'encryptionSalt'),

@@ -11,6 +11,7 @@ export interface SheetInput {
   name: string;
   bucket: string;
   folder: string;
+  encryption: boolean;
   filenameEncryption: boolean;
   encryptionPassword: string;
   encryptionSalt: string;

@@ -295,6 +295,7 @@ async function showRecoverySheet(node: EditorNode): Promise<void> {
     name: String(field('name').val()) || taskLabel(node),
     bucket: String(field('bucket').val()).trim(),
     folder: String(field('folder').val()).trim(),
+    encryption: isTicked('encryption'),
     filenameEncryption: isTicked('filenameEncryption'),
     encryptionPassword: String(field('encryptionPassword').val()),
     encryptionSalt: String(field('encryptionSalt').val()),

@@ -10,7 +10,7 @@ import type { TaskCredential, TaskSettings } from './task.js';
 /** The part of a task that says where a backup lies and how it is encrypted. */
 export type SheetTask = Pick<
   TaskSettings,
-  'bucket' | 'folder' | 'filenameEncryption' | 'encryptionPassword' | 'encryptionSalt'
+  'bucket' | 'folder' | 'encryption' | 'filenameEncryption' | 'encryptionPassword' | 'encryptionSalt'
 > & { credential: TaskCredential };
 
 type Options = Record<string, string | boolean | undefined>;
@@ -83,16 +83,15 @@ export function recoverySheet(task: SheetTask): string {
   const place = [task.bucket, task.folder.replace(/^\/+|\/+$/g, '')].filter((part) => part !== '').join('/');
   const password = task.encryptionPassword ?? '';
   const salt = task.encryptionSalt ?? '';
-  const shape: Options =
-    password === ''
-      ? { type: 'alias', remote: `${STORAGE}:${place}` }
-      : {
-          type: 'crypt',
-          remote: `${STORAGE}:${place}`,
-          filename_encryption: task.filenameEncryption ? 'standard' : 'off',
-          directory_name_encryption: String(task.filenameEncryption),
-          password: obscure(password),
-          password2: salt === '' ? undefined : obscure(salt),
-        };
+  const shape: Options = !task.encryption
+    ? { type: 'alias', remote: `${STORAGE}:${place}` }
+    : {
+        type: 'crypt',
+        remote: `${STORAGE}:${place}`,
+        filename_encryption: task.filenameEncryption ? 'standard' : 'off',
+        directory_name_encryption: String(task.filenameEncryption),
+        password: obscure(password),
+        password2: salt === '' ? undefined : obscure(salt),
+      };
   return `${section(STORAGE, backend)}\n${section(SHEET_REMOTE, shape)}`;
 }

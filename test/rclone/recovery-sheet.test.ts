@@ -60,6 +60,10 @@ describe('rclone with a recovery sheet', function () {
       { filenameEncryption: true, encryptionPassword: 'pass "word" ü', encryptionSalt: 'salt = x' },
     ],
     ['plain names and no salt', { filenameEncryption: false, encryptionPassword: '  spaces  ' }],
+    [
+      'no encryption, but a password from before',
+      { encryption: false, filenameEncryption: true, encryptionPassword: 'old' },
+    ],
   ];
   for (const [name, start] of Object.entries(SERVERS)) {
     for (const [way, encryption] of ways) {
