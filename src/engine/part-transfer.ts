@@ -88,7 +88,9 @@ async function openUpload(
   }
   const isOnlyOne = !run.journal?.unanswered.some(({ key }) => key === job.destinationKey);
   // Until its answer is there, an upload has no name by which it could be removed.
-  if (store.abortUpload !== undefined) run.journal?.beginning(job.destinationKey, job.path);
+  if (store.abortUpload !== undefined) {
+    run.journal?.beginning(job.destinationKey, job.path, store.serverTime?.() ?? Date.now());
+  }
   const upload = await store.createUpload(job.destinationKey, content.size, { ...options, hashes, content });
   run.journal?.started({ path: job.path, fingerprint, state: upload.state }, isOnlyOne);
   return { upload, arrived: new Map() };

@@ -135,8 +135,8 @@ async function removeLeftUploads(run: RunContext): Promise<void> {
   }
 }
 
-/** Clocks of servers and machines differ by no more than this, or requests would be refused (S3). ms. */
-const CLOCK_TOLERANCE = 15 * 60_000;
+/** So long may it take until a request to begin an upload, sent again and again, is carried out. ms. */
+const ASKING_TAKES = 15 * 60_000;
 
 /**
  * Uploads that the provider may have begun for a run that didn't live to read the answer. They are known by exactly the
@@ -144,11 +144,11 @@ const CLOCK_TOLERANCE = 15 * 60_000;
  */
 async function removeUnanswered(run: RunContext, journal: UploadJournal): Promise<void> {
   const { store } = run.destination;
-  for (const { key, path, at } of journal.unanswered) {
+  for (const { key, path, times } of journal.unanswered) {
     try {
       const ours = JSON.stringify(journal.find(key)?.state.details ?? {});
       for await (const pending of store.pendingUploads(key, run.signal)) {
-        const isNear = Math.abs(pending.startedAt - at) <= CLOCK_TOLERANCE;
+        const isNear = times.some((time) => Math.abs(pending.startedAt - time) <= ASKING_TAKES);
         const isOther = Object.values(pending.details).some((detail) =>
           ours.includes(JSON.stringify(detail)),
         );

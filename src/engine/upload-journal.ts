@@ -32,8 +32,8 @@ export interface BegunUpload {
   key: string;
   /** Path of the file, relative. */
   path: string;
-  /** When it was asked for first, ms since the epoch. */
-  at: number;
+  /** When it was asked for, each time; ms since the epoch by the server's clock. */
+  times: number[];
 }
 
 interface Line {
@@ -43,6 +43,9 @@ interface Line {
   begun?: BegunUpload;
   // Neither of both: this one is over.
 }
+
+/** Of an upload that is asked for again and again without an answer. */
+const TIMES_KEPT = 20;
 
 export class UploadJournal {
   private readonly open = new Map<string, JournaledUpload>();
@@ -76,11 +79,12 @@ export class UploadJournal {
     return this.open.get(key);
   }
 
-  /** Call it before an upload is asked for: on disk, whatever happens next, when this returns. */
-  beginning(key: string, path: string): void {
-    const begun = this.begun.get(key) ?? { key, path, at: Date.now() };
+  /** Call it before an upload is asked for: on disk, whatever happens next, when this returns. `time` as in `times`. */
+  beginning(key: string, path: string, time: number): void {
+    const times = [...(this.begun.get(key)?.times ?? []), time].slice(-TIMES_KEPT);
+    const begun = { key, path, times };
     this.begun.set(key, begun);
-    this.write({ key, begun });
+    this.write({ key, upload: this.open.get(key), begun });
   }
 
   /**

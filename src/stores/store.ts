@@ -387,6 +387,8 @@ export interface Store {
   readonly confinedTo?: string | undefined;
   /** Throws BUCKET_NOT_FOUND, NO_PERMISSION ... where it can't be used. */
   check(signal?: AbortSignal): Promise<void>;
+  /** ms since the epoch by the server's clock, as far as it is known; default: this machine's. */
+  serverTime?(): number;
   /**
    * All objects, a page (an array of up to some thousands) at a time; entries of one key with `versions` stay together.
    * A store whose folder can't be read gives an entry with `problem` for it and goes on.

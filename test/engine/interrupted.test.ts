@@ -5,7 +5,10 @@ import { CloudSyncError } from '../../src/errors.js';
 import { createCipher } from '../../src/stores/encryption/cipher.js';
 import { openLocalStore } from '../../src/stores/local.js';
 import { openMemoryStore } from '../../src/stores/memory.js';
+import { openS3Account } from '../../src/stores/s3.js';
 import type { PendingUpload, Store } from '../../src/stores/store.js';
+import { until } from '../runner/support.js';
+import { startS3Server } from '../servers/s3/server.js';
 import { type Bench, readStore, removeFolder, runOnce, temporaryFolder, writeTree } from './support.js';
 
 const LARGE = 'x'.repeat(9 * 1024 * 1024);
@@ -63,5 +66,38 @@ describe('what an interrupted run leaves', () => {
     await store.abortUpload!(begun[0]!);
     assert.deepEqual(readdirSync(join(bench.localRoot, 'a')), []);
     await store.abortUpload!(begun[0]!);
+  });
+
+  it('is removed by the clock of the server, whatever the one here says', async () => {
+    const server = await startS3Server({ buckets: ['uploads'] });
+    server.clock.advance(-3_600_000);
+    const { url: endpoint, region, accessKeyId, secretAccessKey } = server;
+    const account = openS3Account(
+      { endpoint, region },
+      { accessKeyId, secretAccessKey },
+      { patience: { attempts: 1, connectTimeoutMs: 5_000, silenceMs: 5_000 } },
+    );
+    try {
+      bench.remote = account.openStore('uploads');
+      writeTree(bench.localRoot, { large: 'x'.repeat(bench.remote.features.upload.threshold) });
+      const controller = new AbortController();
+      server.faults.add({
+        operation: 'CreateMultipartUpload',
+        times: 1,
+        match: () => {
+          controller.abort();
+          return true;
+        },
+        action: { type: 'drop-answer' },
+      });
+      await runOnce(bench, { signal: controller.signal });
+      await until(() => server.objects.pendingUploads('uploads').length === 1, 'the upload that was begun');
+      const next = await runOnce(bench);
+      assert.deepEqual([next.errors, next.transferred.files], [[], 1]);
+      assert.deepEqual(server.objects.pendingUploads('uploads'), []);
+    } finally {
+      await account.close();
+      await server.stop();
+    }
   });
 });

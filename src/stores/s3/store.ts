@@ -165,6 +165,10 @@ export class S3Store implements Store {
     return listPendingUploads(this.#connection, this.#bucket, prefix, signal);
   }
 
+  serverTime(): number {
+    return this.#connection.now();
+  }
+
   async abortUpload({ key, details }: PendingUpload): Promise<void> {
     await abortUpload(this.#connection, this.#bucket, key, String(details.uploadId));
   }

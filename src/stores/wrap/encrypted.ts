@@ -172,6 +172,11 @@ export class EncryptedStore implements Store {
     return this.inner.pendingUploads(prefix, signal);
   }
 
+  get serverTime(): Store['serverTime'] {
+    const { inner } = this;
+    return inner.serverTime?.bind(inner);
+  }
+
   get abortUpload(): Store['abortUpload'] {
     const { inner } = this;
     return inner.abortUpload?.bind(inner);
