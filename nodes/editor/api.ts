@@ -56,10 +56,17 @@ export function post<T>(path: string, body: object = {}): Promise<T> {
   });
 }
 
+/** Whether who is logged in may start and stop runs, browse and test. */
+export function mayAct(): boolean {
+  return RED.user?.hasPermission?.('cloud-sync.write') !== false;
+}
+
 export interface FolderEntry {
   name: string;
   kind: 'file' | 'folder';
   size: number;
+  /** ms since the epoch. */
+  modifiedAt?: number;
 }
 export interface FolderPage {
   entries: FolderEntry[];

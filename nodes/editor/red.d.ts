@@ -77,12 +77,17 @@ declare const RED: {
 
 interface TreeItem {
   label: string;
+  sublabel?: string;
   icon?: string;
   path: string;
   children?: TreeItem[] | ((done: (items: TreeItem[]) => void) => void);
   expanded?: boolean;
   selected?: boolean;
   checkbox?: boolean;
+  /** Set by the tree. */
+  parent?: TreeItem;
+  /** Set by the tree. */
+  treeList?: { addChild(item: TreeItem): void; remove(): void };
 }
 
 interface JQuery {
@@ -99,7 +104,13 @@ interface JQuery {
     removeItem?(value: T): void;
     sortItems?(): void;
   }): JQuery;
-  treeList(options: { data: TreeItem[] }): JQuery;
+  treeList(options: {
+    data: TreeItem[];
+    multi?: boolean;
+    selectable?: boolean;
+    autoSelect?: boolean;
+    ariaLabel?: string;
+  }): JQuery;
   searchBox(options: { minimumLength: number; delay: number; change(): void }): JQuery;
 }
 

@@ -1,18 +1,12 @@
 /** 'Restore…' of the sidebar: files of the backup in a tree, as they are or were, a target and a mode. */
 
-import { formatBytes } from '../status.js';
-import { type FolderPage, type Problem, post, sentence } from './api.js';
+import { type Problem, post, sentence } from './api.js';
 import { fillChoice } from './choice.js';
 import { folderBrowser, localSource } from './folder-browser.js';
 import { patternOf } from './include-picker.js';
+import { MomentChoice } from './restore-moments.js';
+import { RestoreTree } from './restore-tree.js';
 import { button, element, icon, t } from './text.js';
-
-/** Pages of one folder that are shown at most, 1,000 entries each. */
-const MOST_PAGES = 5;
-
-interface RestoreTreeItem extends TreeItem {
-  isFile: boolean;
-}
 
 /** What the tray says the restore is to be. */
 interface Wanted {
@@ -21,42 +15,12 @@ interface Wanted {
   asOf: string;
   /** Ticked, relative to the task's folder; a folder stands for all that is in it. Undefined: everything. */
   paths: string[] | undefined;
-  /** Which of them are folders. */
-  folders: Set<string>;
-}
-
-async function itemsOf(taskId: string, folder: string, asOf: string): Promise<RestoreTreeItem[]> {
-  const items: RestoreTreeItem[] = [];
-  let after: string | undefined;
-  for (let page = 0; page < MOST_PAGES; page++) {
-    const answer = await post<FolderPage>(`tasks/${taskId}/folder`, { folder, after, asOf });
-    for (const { name, kind, size } of answer.entries) {
-      const path = folder === '' ? name : `${folder}/${name}`;
-      const isFile = kind === 'file';
-      items.push({
-        label: isFile ? `${name} · ${formatBytes(size)}` : name,
-        icon: `fa fa-${isFile ? 'file-o' : 'folder-o'}`,
-        path,
-        isFile,
-        checkbox: true,
-        selected: false,
-        ...(isFile ? {} : { children: (done) => load(taskId, path, asOf, done) }),
-      });
-    }
-    if (answer.next === undefined) break;
-    after = answer.next;
-  }
-  return items;
-}
-
-function load(taskId: string, folder: string, asOf: string, done: (items: TreeItem[]) => void): void {
-  itemsOf(taskId, folder, asOf).then(done, (problem: Problem) =>
-    done([{ label: sentence(problem), icon: 'fa fa-warning', path: '' }]),
-  );
 }
 
 function row(label: string, ...content: JQuery[]): JQuery {
-  const id = content[0]!.is('input') ? content[0]!.attr('id') : content[0]!.find('input').first().attr('id');
+  const id = content[0]!.is('input')
+    ? content[0]!.attr('id')
+    : content[0]!.find('input, select').first().attr('id');
   const title = element('label', '', label);
   if (id !== undefined) title.attr('for', id);
   return element('div', 'form-row').append(title, ...content);
@@ -64,9 +28,8 @@ function row(label: string, ...content: JQuery[]): JQuery {
 
 class RestoreForm {
   readonly root = element('div', 'cloud-sync-form cloud-sync-restore');
-  private readonly ticked = new Map<string, boolean>();
-  private readonly tree = element('div', 'cloud-sync-browser open cloud-sync-restore-tree');
-  private readonly asOf = element('input').attr({ type: 'datetime-local', id: 'cloud-sync-restore-asof' });
+  readonly tree: RestoreTree;
+  private readonly state: MomentChoice;
   private readonly path = element('input').attr({
     type: 'text',
     id: 'cloud-sync-restore-path',
@@ -77,7 +40,14 @@ class RestoreForm {
   private readonly chosen = element('div', 'cloud-sync-hint').attr({ role: 'status', 'aria-live': 'polite' });
   readonly problem = element('div', 'cloud-sync-hint').attr({ role: 'alert' });
 
-  constructor(private readonly taskId: string) {
+  constructor(taskId: string) {
+    this.tree = new RestoreTree(taskId, (count) => {
+      this.chosen.text(count === 0 ? t('restore.all') : t('restore.some', { count }));
+    });
+    this.state = new MomentChoice(taskId, () => {
+      const { moment } = this.state;
+      if (moment !== undefined) void this.tree.fill(moment);
+    });
     const target = element('div', 'cloud-sync-with-button');
     const browse = button(t('restore.browse'), 'folder-open-o', () => undefined).attr(
       'aria-expanded',
@@ -93,8 +63,12 @@ class RestoreForm {
     });
     const consequence = element('div', 'cloud-sync-hint').attr({ role: 'status', 'aria-live': 'polite' });
     this.root.append(
-      row(t('restore.asOf'), this.asOf, element('div', 'cloud-sync-hint', t('restore.asOfHint'))),
-      element('div', 'form-row').append(element('label', '', t('restore.files')), this.tree, this.chosen),
+      row(t('restore.asOf'), this.state.root, element('div', 'cloud-sync-hint', t('restore.asOfHint'))),
+      element('div', 'form-row').append(
+        element('label', '', t('restore.files')),
+        this.tree.root,
+        this.chosen,
+      ),
       row(t('restore.path'), target, panel),
       element('div', 'form-row').append(
         element('label', '', t('restore.mode')),
@@ -114,41 +88,7 @@ class RestoreForm {
     fillChoice(this.root, 'restoreMode', modes, showMode);
     showMode('copy');
     folderBrowser(browse, panel, this.path, localSource(post));
-    this.asOf.on('change', () => void this.fill());
-    void this.fill();
-  }
-
-  private get moment(): string {
-    const typed = String(this.asOf.val());
-    return typed === '' ? '' : new Date(typed).toISOString();
-  }
-
-  private async fill(): Promise<void> {
-    this.ticked.clear();
-    this.showChosen();
-    this.tree.empty().append(element('div', 'cloud-sync-hint', t('browser.loading')));
-    try {
-      const items = await itemsOf(this.taskId, '', this.moment);
-      this.tree.empty();
-      if (items.length === 0) this.tree.append(element('div', 'cloud-sync-hint', t('restore.nothing')));
-      const list = element('div').css({ width: '100%', height: '100%' }).appendTo(this.tree);
-      list.treeList({ data: items });
-      list.on('treelistselect', (_event, item: RestoreTreeItem) => {
-        if (item.path === '') return;
-        if (item.selected) this.ticked.set(item.path, !item.isFile);
-        else this.ticked.delete(item.path);
-        this.showChosen();
-      });
-    } catch (problem) {
-      this.tree
-        .empty()
-        .append(element('div', 'cloud-sync-hint cloud-sync-bad', sentence(problem as Problem)));
-    }
-  }
-
-  private showChosen(): void {
-    const { size } = this.ticked;
-    this.chosen.text(size === 0 ? t('restore.all') : t('restore.some', { count: size }));
+    void this.tree.fill('');
   }
 
   /** Undefined, and said why, where something is missing. */
@@ -159,9 +99,18 @@ class RestoreForm {
       this.path.trigger('focus');
       return undefined;
     }
-    const folders = new Set([...this.ticked].filter(([, isFolder]) => isFolder).map(([one]) => one));
-    const paths = this.ticked.size === 0 ? undefined : [...this.ticked.keys()];
-    return { path, transferMode: String(this.mode.val()), asOf: this.moment, paths, folders };
+    const asOf = this.state.moment;
+    if (asOf === undefined) {
+      this.complain(t('check.moment'));
+      return undefined;
+    }
+    const { paths } = this.tree;
+    return {
+      path,
+      transferMode: String(this.mode.val()),
+      asOf,
+      paths: paths.length === 0 ? undefined : paths,
+    };
   }
 
   complain(text: string): void {
@@ -170,7 +119,7 @@ class RestoreForm {
 }
 
 /** A cloud-restore on the flow of its task, below what is there. */
-function leaveNode(task: EditorNode, { path, transferMode, asOf, paths, folders }: Wanted): void {
+function leaveNode(task: EditorNode, { path, transferMode, asOf }: Wanted, include: string[]): void {
   const { nodes } = RED.nodes.import(
     [
       {
@@ -182,7 +131,7 @@ function leaveNode(task: EditorNode, { path, transferMode, asOf, paths, folders 
         path,
         transferMode,
         asOf,
-        include: (paths ?? []).map((one) => patternOf(one, folders.has(one))),
+        include,
         exclude: [],
         allowOverrides: [],
         thaw: false,
@@ -211,9 +160,8 @@ export function openRestore(task: { id: string; name: string }): void {
   const start = async (dryRun: boolean) => {
     const wanted = form.wanted();
     if (wanted === undefined) return;
-    const { folders: _folders, ...body } = wanted;
     try {
-      await post(`tasks/${task.id}/restore`, { ...body, dryRun });
+      await post(`tasks/${task.id}/restore`, { ...wanted, dryRun });
       RED.tray.close();
       RED.sidebar.show('cloud-sync');
     } catch (problem) {
@@ -225,7 +173,8 @@ export function openRestore(task: { id: string; name: string }): void {
     const node = RED.nodes.node(task.id);
     if (wanted === undefined || !node) return;
     RED.tray.close();
-    leaveNode(node, wanted);
+    const include = (wanted.paths ?? []).map((path) => patternOf(path, form.tree.isFolder(path)));
+    leaveNode(node, wanted, include);
   };
   RED.tray.show({
     title: t('restore.title', { task: task.name }),

@@ -1,99 +1,112 @@
-/** The last runs of a node, with a chart of their bytes, and the log of the one that is chosen. */
+/** The last runs of a node, with a chart of them, and the log of the one that is chosen; first the one that goes on. */
 
 import type { RunReport } from '../../src/engine/report.js';
-import { formatBytes, formatSeconds } from '../status.js';
+import type { NodeRunState } from '../../src/runner/runner.js';
+import { formatSeconds } from '../status.js';
 import { get, type Problem, sentence } from './api.js';
-import { runLog } from './run-log.js';
+import { runChart } from './run-chart.js';
+import { RunLog } from './run-log.js';
 import { reportLine } from './run-words.js';
 import { element, t } from './text.js';
 
 const MOST_SHOWN = 30;
-const CHART_RUNS = 20;
-const SVG = 'http://www.w3.org/2000/svg';
 
-function svg(tag: string, attributes: Record<string, string | number>): SVGElement {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value));
-  return made;
-}
-
-/** Bytes of each run as bars, oldest first; a failed run is a red one. */
-function chart(runs: readonly RunReport[]): JQuery {
-  const shown = runs.slice(0, CHART_RUNS).toReversed();
-  const most = Math.max(1, ...shown.map((run) => run.transferred.bytes));
-  const width = 240;
-  const step = width / CHART_RUNS;
-  const picture = svg('svg', { viewBox: `0 0 ${width} 40`, role: 'img', class: 'cloud-sync-chart' });
-  picture.setAttribute('aria-label', t('history.chart', { count: shown.length, most: formatBytes(most) }));
-  shown.forEach((run, index) => {
-    const height = Math.max(2, (run.transferred.bytes / most) * 36);
-    const bar = svg('rect', {
-      x: index * step + 1,
-      y: 40 - height,
-      width: step - 2,
-      height,
-      rx: 1,
-      class: `cloud-sync-chart-${run.status}`,
-    });
-    const title = svg('title', {});
-    title.textContent = `${new Date(run.startedAt).toLocaleString()}: ${formatBytes(run.transferred.bytes)}, ${formatSeconds(run.durationMs / 1000)}`;
-    bar.append(title);
-    picture.append(bar);
-  });
-  return $(picture as unknown as HTMLElement);
-}
-
-function runRow(run: RunReport, onClick: (row: JQuery) => void): JQuery {
-  const row = element('button', 'cloud-sync-run').attr({ type: 'button', 'aria-expanded': 'false' });
-  const options = { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' } as const;
-  row.append(
-    element('span', `cloud-sync-dot cloud-sync-dot-${run.status}`),
-    element('span', 'cloud-sync-run-time', new Date(run.startedAt).toLocaleString(undefined, options)),
-    element('span', 'cloud-sync-run-what', reportLine(run.status, run)).attr(
-      'title',
-      reportLine(run.status, run),
-    ),
-    element('span', 'cloud-sync-muted', formatSeconds(run.durationMs / 1000)),
-  );
-  return row.on('click', () => onClick(row));
-}
-
-/** Fills `box`; `refresh` reads the list again. */
-export function runHistory(box: JQuery, nodeId: string): { refresh(): void } {
-  const top = element('div').appendTo(box);
-  const list = element('div', 'cloud-sync-runs').appendTo(box);
-  let openRun: string | undefined;
-  let log: JQuery | undefined;
-
-  const show = (runs: RunReport[]) => {
-    top.empty();
-    list.children().detach();
-    if (runs.length === 0) {
-      list.append(element('div', 'cloud-sync-line cloud-sync-muted', t('history.none')));
-      return;
-    }
-    if (runs.some((run) => run.transferred.bytes > 0)) top.append(chart(runs));
-    for (const run of runs.slice(0, MOST_SHOWN)) {
-      const row = runRow(run, (clicked) => toggle(run, clicked));
-      list.append(row);
-      if (run.runId === openRun && log !== undefined) row.attr('aria-expanded', 'true').after(log);
-    }
-  };
-  const toggle = (run: RunReport, row: JQuery) => {
-    log?.remove();
-    list.find('[aria-expanded="true"]').attr('aria-expanded', 'false');
-    const opens = openRun !== run.runId;
-    openRun = opens ? run.runId : undefined;
-    log = opens ? runLog(nodeId, run) : undefined;
-    if (log !== undefined) row.attr('aria-expanded', 'true').after(log);
-  };
-  const refresh = () => {
-    get<{ runs: RunReport[] }>(`tasks/${nodeId}/runs`).then(
-      ({ runs }) => show(runs),
-      (problem: Problem) =>
-        top.empty().append(element('div', 'cloud-sync-line cloud-sync-bad', sentence(problem))),
+function row(runId: string, dot: string, when: string, what: string, duration: string): JQuery {
+  return element('button', 'cloud-sync-run')
+    .attr({ type: 'button', 'aria-expanded': 'false', 'data-run': runId })
+    .append(
+      element('span', `cloud-sync-dot cloud-sync-dot-${dot}`),
+      element('span', 'cloud-sync-run-time', when),
+      element('span', 'cloud-sync-run-what', what).attr('title', what),
+      element('span', 'cloud-sync-muted', duration),
     );
-  };
-  refresh();
-  return { refresh };
+}
+
+function rowOf(run: RunReport): JQuery {
+  const options = { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' } as const;
+  const when = new Date(run.startedAt).toLocaleString(undefined, options);
+  return row(run.runId, run.status, when, reportLine(run.status, run), formatSeconds(run.durationMs / 1000));
+}
+
+export class RunHistory {
+  private readonly top: JQuery;
+  private readonly running: JQuery;
+  private readonly list: JQuery;
+  private runs: RunReport[] = [];
+  /** Id of the run that goes on. */
+  private current: string | undefined;
+  private open: { runId: string; log: RunLog } | undefined;
+
+  /** Fills `box`. */
+  constructor(
+    private readonly box: JQuery,
+    private readonly nodeId: string,
+    state: NodeRunState,
+  ) {
+    this.top = element('div').appendTo(box);
+    this.running = element('div', 'cloud-sync-runs').appendTo(box);
+    this.list = element('div', 'cloud-sync-runs').appendTo(box);
+    this.follow(state);
+    this.refresh();
+  }
+
+  /** Reads the list again. */
+  refresh(): void {
+    get<{ runs: RunReport[] }>(`tasks/${this.nodeId}/runs`).then(
+      ({ runs }) => {
+        this.runs = runs;
+        const shown = runs.find(({ runId }) => runId === this.open?.runId);
+        if (shown !== undefined) this.open!.log.finish(shown);
+        this.showRuns();
+      },
+      (problem: Problem) => this.top.empty().append(element('div', 'cloud-sync-bad', sentence(problem))),
+    );
+  }
+
+  /** The node's run has begun, gone on or ended. */
+  follow(state: NodeRunState): void {
+    const current = state.status === 'running' ? state.runId : undefined;
+    if (current !== this.current) {
+      this.current = current;
+      this.showRunning();
+    }
+    if (current !== undefined && this.open?.runId === current) this.open.log.follow();
+  }
+
+  private showRunning(): void {
+    const runId = this.current;
+    this.running.children().detach();
+    if (runId === undefined) return;
+    const now = row(runId, 'running', t('history.now'), t('history.live'), '');
+    this.running.append(now.on('click', () => this.toggle(runId, undefined)));
+    this.showOpen(now, runId);
+  }
+
+  private showRuns(): void {
+    this.top.empty();
+    this.list.children().detach();
+    if (this.runs.length === 0 && this.current === undefined) {
+      this.list.append(element('div', 'cloud-sync-line cloud-sync-muted', t('history.none')));
+    }
+    if (this.runs.some((run) => run.transferred.bytes > 0)) this.top.append(runChart(this.runs));
+    for (const run of this.runs.slice(0, MOST_SHOWN)) {
+      const line = rowOf(run).on('click', () => this.toggle(run.runId, run));
+      this.list.append(line);
+      this.showOpen(line, run.runId);
+    }
+  }
+
+  private showOpen(line: JQuery, runId: string): void {
+    if (this.open?.runId === runId) line.attr('aria-expanded', 'true').after(this.open.log.panel);
+  }
+
+  private toggle(runId: string, report: RunReport | undefined): void {
+    const isOpen = this.open?.runId === runId;
+    this.open?.log.panel.remove();
+    this.open = isOpen ? undefined : { runId, log: new RunLog(this.nodeId, runId, report) };
+    this.showRunning();
+    this.showRuns();
+    // The row that was clicked was made anew.
+    this.box.find(`[data-run="${runId}"]`).trigger('focus');
+  }
 }

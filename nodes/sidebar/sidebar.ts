@@ -24,8 +24,9 @@ import {
 const RUN_ID = /^[\w-]{1,80}$/;
 const LEVELS: readonly unknown[] = ['info', 'warning', 'error'];
 
-function logQuery({ after, limit, search, level }: RouteInput['query']): LogQuery {
+function logQuery({ after, limit, search, level, from }: RouteInput['query']): LogQuery {
   const query: LogQuery = {};
+  if (from === 'end') query.fromEnd = true;
   if (typeof after === 'string') query.after = after;
   if (typeof search === 'string' && search !== '') query.search = search;
   if (LEVELS.includes(level)) query.level = level as LogQuery['level'];
@@ -45,7 +46,7 @@ function momentOf(text: string): number {
  * | --- | --- |
  * | `GET tasks` | every node that runs, with its state |
  * | `GET tasks/:id/runs` | reports of its last runs, newest first |
- * | `GET tasks/:id/runs/:runId/log?after&limit&search&level` | a page of that run's log |
+ * | `GET tasks/:id/runs/:runId/log?after&limit&search&level&from` | a page of that run's log, with `from=end` its last lines |
  * | `POST tasks/:id/run` | `{dryRun?, allowDeletes?}`: sends the node a message; `allowDeletes` is `pendingDeletes.hash` of a report |
  * | `POST tasks/:id/restore` | `{path, transferMode, paths?, asOf?, dryRun?}`: restores once, without a node for it |
  * | `POST tasks/:id/verify` | `{method, sample?}`: verifies once, without a node for it |

@@ -148,6 +148,8 @@ export interface LogQuery {
   search?: string;
   /** Only lines of this level and worse. */
   level?: LogEntry['level'];
+  /** The last `limit` lines instead of the first; without `after`. */
+  fromEnd?: boolean;
 }
 
 export interface LogPage {
@@ -172,8 +174,22 @@ export function readLog(dataFolder: string, runId: string, query: LogQuery = {})
   const entries: LogEntry[] = [];
   const rotated = rotatedSegments(dataFolder, runId);
   const last = Math.max(0, ...rotated.keys()) + 1;
+  const linesOf = (number: number) =>
+    readSegment(number === last ? currentLogFile(dataFolder, runId) : rotated.get(number));
+  if (query.fromEnd === true) {
+    let next = '';
+    for (segment = last; segment >= 1 && entries.length < limit; segment--) {
+      const lines = linesOf(segment);
+      if (segment === last) next = `${last}:${lines.length}`;
+      for (line = lines.length - 1; line >= 0 && entries.length < limit; line--) {
+        const entry = matchingEntry(lines[line]!, search, lowest);
+        if (entry !== undefined) entries.push(entry);
+      }
+    }
+    return { entries: entries.reverse(), next, end: true };
+  }
   for (; segment <= last; segment++, line = 0) {
-    const lines = readSegment(segment === last ? currentLogFile(dataFolder, runId) : rotated.get(segment));
+    const lines = linesOf(segment);
     for (; line < lines.length; line++) {
       if (entries.length === limit) return { entries, next: `${segment}:${line}`, end: false };
       const entry = matchingEntry(lines[line]!, search, lowest);
