@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CloudSyncError } from '../../src/errors.js';
+import { openDropboxAccount } from '../../src/stores/dropbox.js';
 import { openMemoryStore } from '../../src/stores/memory.js';
+import { startDropboxServer } from '../servers/dropbox/server.js';
 import {
   type Bench,
   putObject,
   readFolders,
+  readStore,
   readTree,
   removeFolder,
   runOnce,
@@ -95,5 +99,30 @@ describe('what stands in the way at the destination', () => {
       result.warnings.map(({ code, path }) => [code, path]),
       [['SOURCE_INCOMPLETE', 'x']],
     );
+  });
+});
+
+describe('what stands in the way in Dropbox, with a backup folder', () => {
+  it('is kept, whatever revision it has once it was set aside', async () => {
+    const server = await startDropboxServer({ port: 0 });
+    const { refreshToken, appKey } = server;
+    const account = openDropboxAccount({ endpoint: server.url }, { refreshToken, appKey }, {});
+    const folder = temporaryFolder();
+    const bench = { folder, localRoot: join(folder, 'local'), remote: account.openStore('') };
+    try {
+      const settings = { prefix: 'p/', backup: { prefix: 'kept/' } };
+      writeTree(bench.localRoot, { a: 'was a file', z: 'z' });
+      await runOnce(bench, settings);
+      rmSync(join(bench.localRoot, 'a'));
+      writeTree(bench.localRoot, { 'a/b': 'in a folder' });
+      const result = await runOnce(bench, settings);
+      assert.deepEqual([result.errors, result.deleted], [[], 1]);
+      assert.deepEqual(Object.values(await readStore(bench.remote, 'kept/')), ['was a file']);
+      assert.equal((await readStore(bench.remote, 'p/'))['a/b'], 'in a folder');
+    } finally {
+      await account.close();
+      await server.stop();
+      removeFolder(folder);
+    }
   });
 });
