@@ -115,7 +115,13 @@ function checkArrived(before: Moment, after: Moment, ran: Ran, check: Check): vo
 }
 
 function checkDeleted(before: Moment, after: Moment, ran: Ran, check: Check): void {
-  const deleted = goneAtDestination(before, after);
+  const aside = new Set<string>();
+  for (const [path, { hash }] of after.destination) {
+    const standing = path.replace(/\.[0-9a-f]{8}\.aside(?=\/|$)/, '');
+    if (standing !== path && before.destination.get(standing)?.hash === hash) aside.add(standing);
+  }
+  // What a killed run had set aside is whole under another name.
+  const deleted = goneAtDestination(before, after).filter((path) => !aside.has(path));
   for (const path of deleted) {
     check(ran.transferMode === 'sync', () => `a ${ran.transferMode} deleted "${path}" at the destination`);
     check(ran.wants(path), () => `"${path}" was deleted, though the filters leave it out`);

@@ -395,7 +395,11 @@ export class World {
       // A change of metadata alone leaves ETag and hash of an object as they were, and listings don't show it.
       timeStep: this.place.openCalm().features.modificationTime.precision,
       keepsTimes:
-        direction === 'pull' || this.directions.length > 1 || this.hasCompared || this.place.keepsVersions,
+        direction === 'pull' ||
+        this.directions.length > 1 ||
+        this.hasCompared ||
+        this.place.keepsVersions ||
+        this.place.openCalm().features.modificationTime.change === 'none',
     };
   }
 
