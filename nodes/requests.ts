@@ -23,6 +23,7 @@ import {
   type Evaluate,
   evaluateTypedInputs,
   hasTypedInput,
+  inputTypeOf,
   TYPED_RESTORE_PROPERTIES,
   TYPED_TASK_PROPERTIES,
 } from './typed-inputs.js';
@@ -232,6 +233,28 @@ function takeAllowance({ _msgid }: NodeMessage): string | undefined {
   const hash = allowances.get(_msgid);
   allowances.delete(_msgid);
   return hash;
+}
+
+/** What of `message` the typed inputs of `node` and of its task read. */
+export function typedMessageParts(
+  RED: RED,
+  { saved }: ConfiguredNode,
+  message: NodeMessage,
+): Record<string, unknown> {
+  const task: Readonly<Record<string, unknown>> =
+    configuredNode(RED, String(saved.task), 'cloud-sync')?.saved ?? {};
+  const parts = {};
+  for (const [from, names] of [
+    [saved, TYPED_RESTORE_PROPERTIES],
+    [task, TYPED_TASK_PROPERTIES],
+  ] as const) {
+    for (const name of names) {
+      if (inputTypeOf(from, name) !== 'msg') continue;
+      const expression = String(from[name]).trim();
+      RED.util.setMessageProperty(parts, expression, RED.util.getMessageProperty(message, expression), true);
+    }
+  }
+  return parts;
 }
 
 /** What a cloud-sync node would run now. */

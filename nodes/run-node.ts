@@ -9,6 +9,7 @@ import type { RunRequest } from '../src/runner/task.js';
 import { shown } from './properties.js';
 import type { ConfiguredNode } from './requests.js';
 import { failureSentence, finishedStatus, progressStatus, queuedStatus, StatusLine } from './status.js';
+import { NoValueError } from './typed-inputs.js';
 
 /** The part of the runner that nodes need. */
 export type RunService = Pick<Runner, 'submit' | 'adopt' | 'release' | 'abort' | 'load'>;
@@ -27,6 +28,8 @@ export interface RunNodeContext {
   operation: Operation;
   runs: () => RunService;
   request(message: NodeMessage): Promise<RunRequest>;
+  /** What of a message the node's typed inputs read. */
+  typedParts(message: NodeMessage): Record<string, unknown>;
   /** Tells this configuration from another one, whatever a message overrides. */
   configurationHash(): Promise<string>;
 }
@@ -48,10 +51,17 @@ function hashWithoutSecrets(request: RunRequest): string {
   return configurationHash({ ...request, task: { ...task, credential } });
 }
 
-/** What of a message a restore depends on, and what a flow may know it by; the rest does not outlive Node-RED. */
-function keptOf({ _msgid, topic, payload, cloudSync }: NodeMessageInFlow): Record<string, unknown> {
+/**
+ * What of a message a restore depends on, and what a flow may know it by; the rest does not outlive Node-RED.
+ * @param typed what its typed inputs read
+ */
+function keptOf(
+  { _msgid, topic, payload, cloudSync }: NodeMessageInFlow,
+  typed: Record<string, unknown>,
+): Record<string, unknown> {
   const paths = typeof payload === 'object' && payload !== null ? Reflect.get(payload, 'paths') : undefined;
-  const kept = { _msgid, topic, cloudSync, payload: paths === undefined ? undefined : { paths } };
+  const kept: Record<string, unknown> = { ...typed, _msgid, topic, cloudSync };
+  if (paths !== undefined) kept.payload = Object.assign(kept.payload ?? {}, { paths });
   return JSON.parse(JSON.stringify(kept)) as Record<string, unknown>;
 }
 
@@ -98,7 +108,10 @@ export class RunNode {
       const request = await this.context.request(message);
       request.configurationHash = await this.context.configurationHash();
       if (goesOnByItself(request)) {
-        request.resumption = { hash: hashWithoutSecrets(request), message: keptOf(message) };
+        request.resumption = {
+          hash: hashWithoutSecrets(request),
+          message: keptOf(message, this.context.typedParts(message)),
+        };
       }
       if (this.closed) done();
       else this.start(request, message, this.listener(message, send, done));
@@ -261,7 +274,7 @@ export class RunNode {
       await this.context.request({});
       return undefined;
     } catch (error) {
-      return asCloudSyncError(error).message;
+      return error instanceof NoValueError ? undefined : asCloudSyncError(error).message;
     }
   }
 }

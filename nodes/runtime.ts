@@ -16,6 +16,7 @@ import {
   nodeConfigurationHash,
   packageSettings,
   type RED,
+  typedMessageParts,
 } from './requests.js';
 import { RunNode } from './run-node.js';
 import { nextRun, startSchedule } from './schedule.js';
@@ -226,6 +227,7 @@ export function registerRunNode(
       operation,
       runs: () => sharedRunner(RED),
       request: (message) => buildRequest(RED, this, operation, message, dataFolder(RED)),
+      typedParts: (message) => typedMessageParts(RED, this, message),
       configurationHash: () => nodeConfigurationHash(RED, this, operation),
     });
     runNodes.set(this.id, runNode);
