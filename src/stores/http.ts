@@ -19,8 +19,10 @@ import type { Patience } from './store.js';
 export type { HttpRequest, HttpResponse } from './http/messages.js';
 export {
   DEFAULT_RETRY_POLICY,
+  limitedTo,
   parseRetryAfter,
   pause,
+  type RetryOptions,
   type RetryPolicy,
   retryPolicyOf,
   unlessAborted,
@@ -58,9 +60,15 @@ export class HttpClient {
   #watch: NodeJS.Timeout | undefined;
   #secureContext: SecureContext | undefined;
   #closed = false;
+  #hasAnswered = false;
 
   constructor(private readonly options: HttpClientOptions = {}) {
     this.#silenceMs = options.silenceMs ?? options.patience?.silenceMs ?? DEFAULT_SILENCE_MS;
+  }
+
+  /** Whether any request got an answer so far, whatever it said. */
+  get hasAnswered(): boolean {
+    return this.#hasAnswered;
   }
 
   /** Sends `request` once. */
@@ -109,6 +117,7 @@ export class HttpClient {
   }
 
   readonly #onFinished = (exchange: Exchange): void => {
+    this.#hasAnswered ||= exchange.isAnswered;
     this.#running.delete(exchange);
     this.#silence.delete(exchange);
     if (this.#running.size > 0) return;

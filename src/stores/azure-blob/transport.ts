@@ -5,7 +5,7 @@
  */
 
 import { CloudSyncError, hasCode } from '../../errors.js';
-import { HttpClient, type RetryPolicy, retryPolicyOf, withRetries } from '../http.js';
+import { HttpClient, limitedTo, type RetryPolicy, retryPolicyOf, withRetries } from '../http.js';
 import type { AccountContext } from '../store.js';
 import { type AzureCredential, sharedKeyAuthorization } from './credential.js';
 import { errorFromAnswer, errorSubject, explainUnreachable } from './errors.js';
@@ -95,10 +95,10 @@ export class AzureTransport {
    * @throws CloudSyncError what the answer or the network means, after as many attempts as make sense
    */
   async send(request: AzureRequest): Promise<AzureAnswer> {
-    const policy =
-      request.maxAttempts === undefined ? this.#retry : { ...this.#retry, attempts: request.maxAttempts };
+    const policy = limitedTo(request.maxAttempts, this.#retry);
     const { onRetry } = this.#context;
     return await withRetries((attempt) => this.#sendWithTime(request, attempt > 1), policy, {
+      hasAnswered: () => this.#http.hasAnswered,
       ...(request.signal === undefined ? {} : { signal: request.signal }),
       ...(onRetry === undefined ? {} : { onRetry }),
     });

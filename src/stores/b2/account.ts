@@ -1,7 +1,7 @@
 /** A Backblaze credential in use: an S3 account that knows what Backblaze's own interface says of its key. */
 
 import { CloudSyncError, hasCode } from '../../errors.js';
-import { DEFAULT_RETRY_POLICY, unlessAborted } from '../http.js';
+import { DEFAULT_RETRY_POLICY, limitedTo, unlessAborted } from '../http.js';
 import { CHECK_ATTEMPTS, caCertificateOf, S3Account, type S3Tuning } from '../s3/account.js';
 import type { KeyWords } from '../s3/errors.js';
 import { parseEndpoint, type S3Endpoint } from '../s3/identity.js';
@@ -58,7 +58,7 @@ export class B2Account extends S3Account {
     const key = readB2Key(secrets);
     const caCertificate = caCertificateOf(config);
     const origin = tuning.nativeOrigin ?? place.nativeOrigin;
-    const retryPolicy = { ...DEFAULT_RETRY_POLICY, ...tuning.retryPolicy, attempts: CHECK_ATTEMPTS };
+    const retryPolicy = limitedTo(CHECK_ATTEMPTS, { ...DEFAULT_RETRY_POLICY, ...tuning.retryPolicy });
     const native =
       origin === undefined ? undefined : new B2Native({ origin, key, caCertificate, context, retryPolicy });
     super({

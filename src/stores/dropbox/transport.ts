@@ -8,6 +8,7 @@ import { CloudSyncError, hasCode } from '../../errors.js';
 import {
   HttpClient,
   type HttpResponse,
+  limitedTo,
   pause,
   type RetryPolicy,
   retryPolicyOf,
@@ -163,8 +164,7 @@ export class DropboxTransport {
   }
 
   async #send(call: DropboxCall, shape: Shape, attempts?: Attempts): Promise<HttpResponse> {
-    const policy =
-      call.maxAttempts === undefined ? this.#retry : { ...this.#retry, attempts: call.maxAttempts };
+    const policy = limitedTo(call.maxAttempts, this.#retry);
     const { signal, maxAttempts } = call;
     // Once, and outside of the attempts below, so that a dead network isn't asked as often as the square of them.
     if (call.withoutRoot !== true)
@@ -182,6 +182,7 @@ export class DropboxTransport {
       },
       policy,
       {
+        hasAnswered: () => this.#http.hasAnswered,
         ...(call.signal === undefined ? {} : { signal: call.signal }),
         onRetry: (error, attempt) => this.onRetry(error, attempt),
       },

@@ -1,7 +1,14 @@
 /** Requests to the JSON API: authorized, counted, repeated where that can help, every error turned into one of ours. */
 
 import { CloudSyncError } from '../../errors.js';
-import { HttpClient, type HttpResponse, type RetryPolicy, withRetries } from '../http.js';
+import {
+  HttpClient,
+  type HttpResponse,
+  limitedTo,
+  type RetryOptions,
+  type RetryPolicy,
+  withRetries,
+} from '../http.js';
 import type { AccountContext } from '../store.js';
 import type { GcsCredential } from './credential.js';
 import { readErrorAnswer, translateAnswer } from './errors.js';
@@ -89,29 +96,28 @@ export class GcsConnection {
 
   /** Gets an access token, which shows whether the key is right. */
   async authorize(attempts: number, signal: AbortSignal | undefined): Promise<void> {
-    const policy = { ...this.tuning.retryPolicy, attempts };
+    const policy = limitedTo(attempts, this.tuning.retryPolicy);
     await withRetries(() => this.#tokens.get(signal), policy, signal === undefined ? {} : { signal });
   }
 
   /** Sends `request` until it succeeds or can't; the error is translated. */
   async send(request: GcsRequest): Promise<HttpResponse> {
-    const { retryPolicy } = this.tuning;
-    const policy =
-      request.attempts === undefined
-        ? retryPolicy
-        : { ...retryPolicy, attempts: Math.min(request.attempts, retryPolicy.attempts) };
-    return await withRetries(() => this.#sendAuthorized(request), policy, {
-      ...(request.signal === undefined ? {} : { signal: request.signal }),
-      ...(this.context.onRetry === undefined ? {} : { onRetry: this.context.onRetry }),
-    });
+    const policy = limitedTo(request.attempts, this.tuning.retryPolicy);
+    return await withRetries(() => this.#sendAuthorized(request), policy, this.#retryOptions(request.signal));
   }
 
   /** Calls `attempt` again as requests are sent again: for what takes more than the same request to be repeated. */
   async retrying<T>(attempt: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-    return await withRetries(attempt, this.tuning.retryPolicy, {
+    return await withRetries(attempt, this.tuning.retryPolicy, this.#retryOptions(signal));
+  }
+
+  #retryOptions(signal: AbortSignal | undefined): RetryOptions {
+    const { onRetry } = this.context;
+    return {
+      hasAnswered: () => this.#http.hasAnswered,
       ...(signal === undefined ? {} : { signal }),
-      ...(this.context.onRetry === undefined ? {} : { onRetry: this.context.onRetry }),
-    });
+      ...(onRetry === undefined ? {} : { onRetry }),
+    };
   }
 
   /** The answer's body as JSON. */

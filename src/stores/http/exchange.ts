@@ -49,6 +49,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
     request.signal?.addEventListener('abort', this.#onAbort);
   }
 
+  /** The other side has said something. */
+  get isAnswered(): boolean {
+    return this.#status !== 0;
+  }
+
   /** What undici shall send as the body. */
   body(): Uint8Array | AsyncIterable<Uint8Array> | Iterable<Uint8Array> | null {
     const { body } = this.request;

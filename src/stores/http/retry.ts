@@ -18,6 +18,11 @@ export interface RetryPolicy {
   maxDelayMs: number;
   /** A provider that asks for a longer wait than this gets no further request. ms. */
   maxRetryAfterMs: number;
+  /**
+   * So long at least is a server waited for that has answered before and is out of reach now, however many attempts that
+   * takes: a router that starts again must not end a backup. ms; default 0.
+   */
+  outageMs?: number;
 }
 
 export const DEFAULT_RETRY_POLICY: RetryPolicy = {
@@ -25,6 +30,7 @@ export const DEFAULT_RETRY_POLICY: RetryPolicy = {
   baseDelayMs: 200,
   maxDelayMs: 20_000,
   maxRetryAfterMs: 300_000,
+  outageMs: 180_000,
 };
 
 /** The policy of an account: as `context` has patience, with what a test has tuned. */
@@ -32,22 +38,35 @@ export function retryPolicyOf(
   { patience }: Pick<AccountContext, 'patience'>,
   tuning: Partial<RetryPolicy> = {},
 ): RetryPolicy {
-  const attempts = patience === undefined ? {} : { attempts: patience.attempts };
-  return { ...DEFAULT_RETRY_POLICY, ...attempts, ...tuning };
+  return { ...limitedTo(tuning.attempts ?? patience?.attempts, DEFAULT_RETRY_POLICY), ...tuning };
+}
+
+/** `policy` with no more than so many attempts, and no patience beyond them; undefined: as it is. */
+export function limitedTo(attempts: number | undefined, policy: RetryPolicy): RetryPolicy {
+  if (attempts === undefined) return policy;
+  return { ...policy, attempts: Math.min(attempts, policy.attempts), outageMs: 0 };
+}
+
+export interface RetryOptions {
+  signal?: AbortSignal;
+  onRetry?: (error: CloudSyncError, attempt: number) => void;
+  /** Whether the server was there before: one that never answered may not exist. Default: it wasn't. */
+  hasAnswered?: () => boolean;
 }
 
 /**
  * Calls `attempt` until it succeeds, fails with an error that isn't `retryable`, or has been called as often as the
- * policy says. Waits grow exponentially, half of each at random so that many clients don't come back together, and are
- * never shorter than what the provider asks for.
+ * policy says and no outage is to be waited for. Waits grow exponentially, half of each at random so that many clients
+ * don't come back together, and are never shorter than what the provider asks for.
  *
  * @param attempt Gets the number of the attempt, from 1.
  */
 export async function withRetries<T>(
   attempt: (number: number) => Promise<T>,
   policy: RetryPolicy,
-  options: { signal?: AbortSignal; onRetry?: (error: CloudSyncError, attempt: number) => void } = {},
+  options: RetryOptions = {},
 ): Promise<T> {
+  let failingSince: number | undefined;
   for (let number = 1; ; number += 1) {
     throwIfAborted(options.signal);
     try {
@@ -55,7 +74,13 @@ export async function withRetries<T>(
     } catch (thrown) {
       const error = asCloudSyncError(thrown);
       const asked = error.retryAfterMs ?? 0;
-      if (!error.retryable || number >= policy.attempts || asked > policy.maxRetryAfterMs) throw error;
+      if (!error.retryable || asked > policy.maxRetryAfterMs) throw error;
+      failingSince ??= performance.now();
+      const isOutage =
+        hasCode(error, 'ENDPOINT_UNREACHABLE', 'CONNECTION_LOST', 'TIMEOUT') &&
+        options.hasAnswered?.() === true &&
+        performance.now() - failingSince < (policy.outageMs ?? 0);
+      if (number >= policy.attempts && !isOutage) throw error;
       options.onRetry?.(error, number);
       await pause(Math.max(asked, backOff(error, number, policy)), options.signal);
     }

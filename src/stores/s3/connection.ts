@@ -5,7 +5,14 @@
 
 import { isIP } from 'node:net';
 import { CloudSyncError, hasCode } from '../../errors.js';
-import { HttpClient, type HttpResponse, type RetryPolicy, unlessAborted, withRetries } from '../http.js';
+import {
+  HttpClient,
+  type HttpResponse,
+  limitedTo,
+  type RetryPolicy,
+  unlessAborted,
+  withRetries,
+} from '../http.js';
 import type { AccountContext } from '../store.js';
 import {
   AMAZON_KEY_WORDS,
@@ -181,11 +188,9 @@ export class S3Connection {
   /** Sends `request` until it succeeds or can't; the error is translated. */
   async send(request: S3Request): Promise<HttpResponse> {
     const { retryPolicy, context } = this.options;
-    const policy =
-      request.attempts === undefined
-        ? retryPolicy
-        : { ...retryPolicy, attempts: Math.min(request.attempts, retryPolicy.attempts) };
+    const policy = limitedTo(request.attempts, retryPolicy);
     return await withRetries(() => this.#sendCorrecting(request), policy, {
+      hasAnswered: () => this.#http.hasAnswered,
       ...(request.signal === undefined ? {} : { signal: request.signal }),
       ...(context.onRetry === undefined ? {} : { onRetry: context.onRetry }),
     });
