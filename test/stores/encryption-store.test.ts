@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { CloudSyncError, hasCode } from '../../src/errors.js';
 import { contentOfBytes, readAll } from '../../src/stores/content.js';
 import { type Cipher, createCipher } from '../../src/stores/encryption/cipher.js';
-import { BLOCK_DATA_SIZE, BOX_SIZE, encryptedSize } from '../../src/stores/encryption/format.js';
+import { BLOCK_DATA_SIZE, BOX_SIZE, encryptedSize, HEADER_SIZE } from '../../src/stores/encryption/format.js';
 import { encryptedNames } from '../../src/stores/encryption/names.js';
 import { openMemoryStore } from '../../src/stores/memory.js';
 import { mapPath, providerNames } from '../../src/stores/names.js';
@@ -447,6 +447,44 @@ describe('An encrypted store', () => {
       damaged[50]! ^= 1;
       await inner.write('folder/a.bin', contentOfBytes(damaged));
       assert.equal(await checkPassword(inner, 'folder/', await fresh('right', false)), 'confirmed');
+    });
+
+    /** `inner`, whose first `count` answers come with a flipped bit, each another one. */
+    const garbling = (count: number): Store => {
+      let answers = 0;
+      const open: Store['open'] = async (key, options) => {
+        const opened = await inner.open(key, options);
+        const flipped = ++answers <= count ? HEADER_SIZE + answers : undefined;
+        return {
+          object: opened.object,
+          async *read(offset, length, signal) {
+            const bytes = await readAll(opened.read(offset, length, signal));
+            if (flipped !== undefined) bytes[flipped]! ^= 1;
+            yield bytes;
+          },
+          confirmUnchanged: () => opened.confirmUnchanged(),
+          close: () => opened.close(),
+        };
+      };
+      return new Proxy(inner, {
+        get(target, name) {
+          if (name === 'open') return open;
+          const value = Reflect.get(target, name, target) as unknown;
+          return typeof value === 'function' ? value.bind(target) : value;
+        },
+      });
+    };
+
+    it('is not called wrong for an answer that came garbled', async () => {
+      await put(await fresh('right', false), ['only']);
+      const right = await fresh('right', false);
+      assert.equal(await checkPassword(garbling(1), 'folder/', right), 'confirmed');
+    });
+
+    it('is not judged at all by answers that are never twice the same', async () => {
+      await put(await fresh('right', false), ['only']);
+      const check = checkPassword(garbling(100), 'folder/', await fresh('right', false));
+      await assert.rejects(check, (error) => hasCode(error, 'CHECKSUM_MISMATCH'));
     });
   });
 });

@@ -2,7 +2,7 @@
 
 import { CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
 import { mapPath, providerNames } from '../names.js';
-import type { Store, StoredObject } from '../store.js';
+import type { OpenedObject, Store, StoredObject } from '../store.js';
 import type { Cipher } from './cipher.js';
 import { DecryptedReader } from './decrypt.js';
 import { BLOCK_DATA_SIZE, BOX_SIZE, HEADER_SIZE, possibleDecryptedSize } from './format.js';
@@ -12,6 +12,8 @@ import { encryptedNames } from './names.js';
 const READ_AT_MOST = 3;
 /** Objects opened, other programs' included. */
 const OPENED_AT_MOST = 20;
+/** Reads of one object until two of them are the same. */
+const READS_TO_AGREE = 3;
 /** Entries looked at before it is said that nothing here can tell. */
 const LIST_AT_MOST = 3000;
 
@@ -71,8 +73,9 @@ export async function checkPassword(
 }
 
 /**
- * Tries to open the first block of `entry`, of its version where it names one; the cipher remembers success. Whether the right password would have opened
- * it: false for what is damaged, archived, gone or in another format.
+ * Tries to open the first block of `entry`, of its version where it names one; the cipher remembers success. Whether the
+ * right password would have opened it: false for what is damaged, archived, gone or in another format.
+ * Throws CHECKSUM_MISMATCH where what comes is never twice the same.
  */
 async function couldHaveOpened(
   store: Store,
@@ -80,23 +83,62 @@ async function couldHaveOpened(
   cipher: Cipher,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
+  // Garbled on its way, an answer looks as if the password were wrong: only what comes twice is what is stored.
+  let before: Buffer | undefined;
+  for (let attempt = 1; attempt <= READS_TO_AGREE; attempt++) {
+    const { outcome, bytes } = await openFirstBlock(store, entry, cipher, signal);
+    if (outcome === 'opened') return true;
+    if (outcome === 'unreadable') return false;
+    if (before?.equals(bytes)) return outcome === 'wrong password';
+    before = bytes;
+  }
+  throw new CloudSyncError('CHECKSUM_MISMATCH', 'The file comes with other bytes each time it is read', {
+    path: entry.key,
+    advice: 'Something on the way to the storage garbles what is sent: check network, proxy and endpoint.',
+  });
+}
+
+async function openFirstBlock(
+  store: Store,
+  entry: StoredObject,
+  cipher: Cipher,
+  signal: AbortSignal | undefined,
+): Promise<{ outcome: 'opened' | 'wrong password' | 'damaged' | 'unreadable'; bytes: Buffer }> {
+  const seen: Buffer[] = [];
   try {
     const firstRead = { offset: 0, length: Math.min(entry.size, HEADER_SIZE + BOX_SIZE) };
     const opened = await store.open(entry.key, { firstRead, versionId: entry.versionId, signal });
     try {
-      const reader = new DecryptedReader(cipher, opened);
+      const reader = new DecryptedReader(cipher, noting(opened, seen));
       for await (const _chunk of reader.read(0, Math.min(reader.size, BLOCK_DATA_SIZE), signal));
-      return true;
+      return { outcome: 'opened', bytes: Buffer.concat(seen) };
     } finally {
       await opened.close();
     }
   } catch (error) {
-    if (hasCode(error, 'WRONG_PASSWORD')) return true;
-    if (hasCode(error, 'CHECKSUM_MISMATCH', 'ARCHIVED', 'NOT_FOUND', 'CHANGED', 'RESTRICTED_CONTENT')) {
-      return false;
+    const bytes = Buffer.concat(seen);
+    if (hasCode(error, 'WRONG_PASSWORD')) return { outcome: 'wrong password', bytes };
+    if (hasCode(error, 'CHECKSUM_MISMATCH')) return { outcome: 'damaged', bytes };
+    if (hasCode(error, 'ARCHIVED', 'NOT_FOUND', 'CHANGED', 'RESTRICTED_CONTENT')) {
+      return { outcome: 'unreadable', bytes };
     }
     throw error;
   }
+}
+
+/** `opened`, the bytes that are read from it kept in `seen`. */
+function noting(opened: OpenedObject, seen: Buffer[]): OpenedObject {
+  return {
+    object: opened.object,
+    async *read(offset, length, signal) {
+      for await (const chunk of opened.read(offset, length, signal)) {
+        seen.push(Buffer.from(chunk));
+        yield chunk;
+      }
+    },
+    confirmUnchanged: () => opened.confirmUnchanged(),
+    close: () => opened.close(),
+  };
 }
 
 /** What the names below a prefix tell. */
