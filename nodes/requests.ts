@@ -243,9 +243,11 @@ export function typedMessageParts(
 ): Record<string, unknown> {
   const task: Readonly<Record<string, unknown>> =
     configuredNode(RED, String(saved.task), 'cloud-sync')?.saved ?? {};
+  const overridden = Object.keys((message.cloudSync as object | undefined) ?? {});
+  const own = TYPED_RESTORE_PROPERTIES.filter((name) => !overridden.includes(name));
   const parts = {};
   for (const [from, names] of [
-    [saved, TYPED_RESTORE_PROPERTIES],
+    [saved, own],
     [task, TYPED_TASK_PROPERTIES],
   ] as const) {
     for (const name of names) {
