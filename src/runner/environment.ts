@@ -93,7 +93,7 @@ function secretValues(credential: TaskCredential): Values {
 }
 
 /** As rclone keeps it: JSON text. An access token alone is given the same form. */
-function dropboxToken(secrets: TaskCredential['secrets']): string | undefined {
+export function dropboxToken(secrets: TaskCredential['secrets']): string | undefined {
   const { accessToken, refreshToken } = secrets;
   for (const pasted of [accessToken, refreshToken]) {
     if (pasted?.trimStart().startsWith('{')) return pasted;

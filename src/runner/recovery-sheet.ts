@@ -3,8 +3,12 @@
  * backends (https://rclone.org/crypt/, /s3/, /b2/, /azureblob/, /googlecloudstorage/, /dropbox/).
  */
 
+import { createHmac } from 'node:crypto';
+import { type AzureCredential, readCredential } from '../stores/azure-blob/credential.js';
+import { readB2Place } from '../stores/b2/credential.js';
 import { obscure } from '../stores/encryption/key-derivation.js';
 import { serviceAddress } from '../stores/s3/presets.js';
+import { dropboxToken } from './environment.js';
 import type { TaskCredential, TaskSettings } from './task.js';
 
 /** The part of a task that says where a backup lies and how it is encrypted. */
@@ -36,18 +40,29 @@ const BACKENDS: Record<string, (credential: TaskCredential) => Options> = {
       force_path_style: text(config.forcePathStyle) ?? (isAmazon ? undefined : 'true'),
     };
   },
-  b2: ({ secrets }) => ({ type: 'b2', account: secrets.applicationKeyId, key: secrets.applicationKey }),
-  'azure-blob': ({ config, secrets }) => {
-    const endpoint = text(config.endpoint);
-    const host = endpoint ?? `https://${String(config.accountName)}.blob.core.windows.net`;
-    const sas = text(secrets.sasToken)?.replace(/^\?/, '');
-    if (sas !== undefined) return { type: 'azureblob', sas_url: `${host}?${sas}` };
+  b2: ({ config, secrets }) => {
+    const { endpoint, isForeign } = readB2Place(config);
+    const { applicationKeyId, applicationKey } = secrets;
+    if (!isForeign) return { type: 'b2', account: applicationKeyId, key: applicationKey };
     return {
-      type: 'azureblob',
-      account: text(config.accountName),
-      key: secrets.accountKey,
-      endpoint,
+      type: 's3',
+      provider: 'Other',
+      access_key_id: applicationKeyId,
+      secret_access_key: applicationKey,
+      region: endpoint?.region,
+      endpoint: text(config.endpoint),
+      force_path_style: 'true',
     };
+  },
+  'azure-blob': ({ config, secrets }) => {
+    const credential = readCredential(config, secrets);
+    const { accountName, accountKey, sas } = credential;
+    if (accountKey !== undefined && text(config.endpoint) === undefined) {
+      return { type: 'azureblob', account: accountName, key: accountKey.toString('base64') };
+    }
+    // What `endpoint` has to hold differs between versions of rclone: an address with its own signature suits all.
+    const query = sas === undefined ? readingSignature(credential) : new URLSearchParams([...sas]);
+    return { type: 'azureblob', sas_url: `${credential.origin}${credential.basePath}/?${query}` };
   },
   'google-cloud-storage': ({ config, secrets }) => ({
     type: 'google cloud storage',
@@ -61,14 +76,36 @@ const BACKENDS: Record<string, (credential: TaskCredential) => Options> = {
     type: 'dropbox',
     client_id: text(secrets.appKey),
     client_secret: text(secrets.appSecret),
-    token: JSON.stringify({
-      access_token: secrets.accessToken ?? '',
-      token_type: 'bearer',
-      refresh_token: secrets.refreshToken ?? '',
-      expiry: '2000-01-01T00:00:00Z',
-    }),
+    token: dropboxToken(secrets),
   }),
 };
+
+/** https://learn.microsoft.com/rest/api/storageservices/create-account-sas: list and read blobs, as long as the key is valid. */
+function readingSignature({ accountName, accountKey }: AzureCredential): URLSearchParams {
+  const [version, services, types, permissions, expiry] = ['2019-12-12', 'b', 'sco', 'rl', '2099-12-31'];
+  const noStartNorAddress = ['', expiry, '', ''];
+  const signed = [accountName, permissions, services, types, ...noStartNorAddress, version, ''].join('\n');
+  return new URLSearchParams({
+    sv: version,
+    ss: services,
+    srt: types,
+    sp: permissions,
+    se: expiry,
+    sig: createHmac('sha256', accountKey!).update(signed, 'utf8').digest('base64'),
+  });
+}
+
+/** rclone takes an authority only from its command line. */
+function authorityNote({ config }: TaskCredential): string {
+  const certificate = text(config.caCertificate);
+  if (certificate === undefined) return '';
+  const lines = [
+    'The certificate of this storage is signed by a private authority:',
+    'save what follows as ca.pem, and call rclone with --ca-cert ca.pem.',
+    ...certificate.trim().split(/\r?\n/),
+  ];
+  return lines.map((line) => `# ${line}\n`).join('');
+}
 
 function section(name: string, options: Options): string {
   const lines = Object.entries(options).flatMap(([key, value]) =>
@@ -93,5 +130,5 @@ export function recoverySheet(task: SheetTask): string {
         password: obscure(password),
         password2: salt === '' ? undefined : obscure(salt),
       };
-  return `${section(STORAGE, backend)}\n${section(SHEET_REMOTE, shape)}`;
+  return `${authorityNote(task.credential)}${section(STORAGE, backend)}\n${section(SHEET_REMOTE, shape)}`;
 }

@@ -4,16 +4,32 @@ import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import {
+  AccountSASPermissions,
+  AccountSASResourceTypes,
+  generateAccountSASQueryParameters,
+  StorageSharedKeyCredential,
+} from '@azure/storage-blob';
 import { execute } from '../../src/runner/execute.js';
 import { recoverySheet, SHEET_REMOTE } from '../../src/runner/recovery-sheet.js';
 import type { TaskCredential, TaskSettings } from '../../src/runner/task.js';
+import { openAzureBlobAccount } from '../../src/stores/azure-blob.js';
 import { readTree, writeTree } from '../engine/support.js';
 import { runRequest } from '../runner/support.js';
+import { startAzurite } from '../servers/azurite.js';
+import { startB2Server } from '../servers/b2/server.js';
 import { startGoogleCloudStorageServer } from '../servers/google-cloud-storage/server.js';
 import { startS3Server } from '../servers/s3/server.js';
 import { rcloneVersion, runRcloneAlongside } from './rclone.js';
 
-type Server = { stop(): Promise<void>; credential: Pick<TaskCredential, 'provider' | 'config' | 'secrets'> };
+interface Server {
+  stop(): Promise<void>;
+  credential: Pick<TaskCredential, 'provider' | 'config' | 'secrets'>;
+  /** Of the credential in the sheet, where it is another one. */
+  sheetConfig?: TaskCredential['config'];
+  /** What rclone has to be told to find a server on this machine. */
+  args?: string[];
+}
 
 const SERVERS: Record<string, () => Promise<Server>> = {
   S3: async () => {
@@ -36,6 +52,48 @@ const SERVERS: Record<string, () => Promise<Server>> = {
     };
   },
 };
+
+const AZURE = {
+  'Azure Blob Storage': 'accountKey',
+  'Azure Blob Storage by SAS': 'sasToken',
+} as const;
+for (const [name, secret] of Object.entries(AZURE)) {
+  SERVERS[name] = async () => {
+    const { endpoint, accountName, accountKey, stop } = await startAzurite();
+    const config = { endpoint, accountName };
+    const account = openAzureBlobAccount(config, { accountKey }, {});
+    await account.createBucket('backups');
+    await account.close();
+    const secrets =
+      secret === 'accountKey' ? { accountKey } : { sasToken: sasToken(accountName, accountKey) };
+    return { stop, credential: { provider: 'azure-blob', config, secrets } };
+  };
+}
+
+function sasToken(accountName: string, accountKey: string): string {
+  const permissions = AccountSASPermissions.parse('rwdlacup');
+  const resourceTypes = AccountSASResourceTypes.parse('sco').toString();
+  const expiresOn = new Date(Date.now() + 3_600_000);
+  const values = { permissions, resourceTypes, expiresOn, services: 'b' };
+  const credential = new StorageSharedKeyCredential(accountName, accountKey);
+  return `?${generateAccountSASQueryParameters(values, credential)}`;
+}
+
+for (const [name, isForeign] of [
+  ['Backblaze B2', false],
+  ["another server with B2's S3 interface", true],
+] as const) {
+  SERVERS[name] = async () => {
+    const server = await startB2Server();
+    server.createBucket('backups');
+    const { applicationKeyId, applicationKey } = server.addKey();
+    const config = { endpoint: server.url, region: server.region };
+    const credential = { provider: 'b2', config, secrets: { applicationKeyId, applicationKey } };
+    const stop = () => server.stop();
+    if (isForeign) return { stop, credential };
+    return { stop, credential, sheetConfig: {}, args: ['--b2-endpoint', server.url] };
+  };
+}
 
 const TREE = { 'a.txt': 'aaa', 'Ordner/ü.txt': 'ü', 'deep/er/b.bin': 'b'.repeat(200_000), empty: '' };
 
@@ -84,10 +142,13 @@ describe('rclone with a recovery sheet', function () {
           const result = await execute(request, host).result;
           assert.deepEqual([result.status, result.errors], ['success', []]);
           const config = join(folder, 'rclone.conf');
-          writeFileSync(config, recoverySheet(request.task), { mode: 0o600 });
+          const { credential } = request.task;
+          const { sheetConfig = credential.config, args: found = [] } = server;
+          const task = { ...request.task, credential: { ...credential, config: sheetConfig } };
+          writeFileSync(config, recoverySheet(task), { mode: 0o600 });
           const target = join(folder, 'restored');
           mkdirSync(target);
-          const args = ['--config', config, 'copy', `${SHEET_REMOTE}:`, target];
+          const args = ['--config', config, 'copy', `${SHEET_REMOTE}:`, target, ...found];
           const { exitCode, stderr } = await runRcloneAlongside(args);
           assert.equal(exitCode, 0, stderr);
           assert.deepEqual(readTree(target), TREE);
