@@ -5,9 +5,11 @@
 
 import { validateBandwidthTimetable } from '../src/engine/bandwidth-timetable.js';
 import { compileFilter } from '../src/engine/filter.js';
-import { CloudSyncError } from '../src/errors.js';
+import { CloudSyncError, shown } from '../src/errors.js';
 import { validateSchedule } from '../src/runner/schedule.js';
 import type { BandwidthLimit } from '../src/runner/task.js';
+
+export { shown } from '../src/errors.js';
 
 /** The one folder in a bucket that belongs to this package (leases, probes). */
 export const RESERVED_FOLDER = '.node-red-cloud-sync';
@@ -18,12 +20,6 @@ const SHARE = /^(\d{1,3}(?:\.\d+)?)\s*%$/;
 /** The error of every value that can't be used. */
 export function invalid(field: string, message: string, advice?: string): CloudSyncError {
   return new CloudSyncError('INVALID_INPUT', message, { field, advice });
-}
-
-/** A value the way an error may repeat it: short and on one line. */
-export function shown(value: unknown): string {
-  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
-  return `"${text.length > 60 ? `${text.slice(0, 57)}...` : text}"`;
 }
 
 export function isEmpty(value: unknown): boolean {

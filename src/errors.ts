@@ -179,3 +179,27 @@ export function abortedError(): CloudSyncError {
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw abortedError();
 }
+
+/** So much of a value is repeated in an error. */
+const SHOWN_LENGTH = 60;
+
+/** A value the way an error may repeat it, whatever it is: in quotes, short and on one line. */
+export function shown(value: unknown): string {
+  return `"${shortened(typeof value === 'string' ? value : describe(value))}"`;
+}
+
+/** The beginning of a text, on one line. */
+export function shortened(text: string, length = SHOWN_LENGTH): string {
+  const beginning = text.length > length ? `${text.slice(0, length - 3)}...` : text;
+  return beginning.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ').toWellFormed();
+}
+
+function describe(value: unknown): string {
+  if (ArrayBuffer.isView(value)) return `${value.byteLength} bytes`;
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    // A circle, or a value that doesn't let itself be looked at.
+    return typeof value === 'bigint' ? String(value) : `some ${typeof value}`;
+  }
+}

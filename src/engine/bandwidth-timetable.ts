@@ -3,7 +3,7 @@
  * for `--bwlimit` (https://rclone.org/docs/#bwlimit-bwtimetable).
  */
 
-import { CloudSyncError } from '../errors.js';
+import { CloudSyncError, shown } from '../errors.js';
 
 /** From `time` on, until the next row's. */
 export interface BandwidthRow {
@@ -23,13 +23,14 @@ function refuse(message: string, advice: string): never {
 }
 
 function checkRow(row: BandwidthRow, previous: BandwidthRow | undefined): void {
-  const { time, bandwidth } = row;
+  // Rows come from messages and from files edited by hand.
+  const { time, bandwidth } = (row ?? {}) as BandwidthRow;
   if (typeof time !== 'string' || !TIME.test(time)) {
-    refuse(`"${time}" is no time for a bandwidth limit`, 'Write hours and minutes as 08:00 or 23:30.');
+    refuse(`${shown(time)} is no time for a bandwidth limit`, 'Write hours and minutes as 08:00 or 23:30.');
   }
   if (bandwidth !== null && !(Number.isSafeInteger(bandwidth) && bandwidth > 0)) {
     refuse(
-      `The bandwidth limit at ${time} is ${JSON.stringify(bandwidth)}`,
+      `The bandwidth limit at ${time} is ${shown(bandwidth)}`,
       'Give whole bytes per second, at least 1, or none for no limit.',
     );
   }
@@ -62,13 +63,13 @@ function parseBandwidth(text: string): number | null {
   if (text.toLowerCase() === 'off') return null;
   const parts = /^(\d+\.?\d*|\.\d+)(?:([bkmgtpe])|([kmgtpe])i|([kmgtpe])iB)?$/i.exec(text);
   if (parts === null) {
-    refuse(`"${text}" is no bandwidth`, 'Write 512k, 10M or off; a number alone means KiB per second.');
+    refuse(`${shown(text)} is no bandwidth`, 'Write 512k, 10M or off; a number alone means KiB per second.');
   }
   const unit = (parts[2] ?? parts[3] ?? parts[4] ?? 'k').toLowerCase();
   const bytes = Math.floor(Number(parts[1]) * 1024 ** UNITS.indexOf(unit));
   if (Number(parts[1]) === 0) return null;
   if (!Number.isSafeInteger(bytes) || bytes < 1) {
-    refuse(`"${text}" is no usable bandwidth`, 'Give at least one byte per second.');
+    refuse(`${shown(text)} is no usable bandwidth`, 'Give at least one byte per second.');
   }
   return bytes;
 }
@@ -76,16 +77,16 @@ function parseBandwidth(text: string): number | null {
 function parseRow(text: string): BandwidthRow {
   const [time = '', bandwidth, ...more] = text.split(',');
   if (bandwidth === undefined || more.length > 0) {
-    refuse(`"${text}" is no row of a bandwidth limit`, 'Write a time and a limit, such as 08:00,512k.');
+    refuse(`${shown(text)} is no row of a bandwidth limit`, 'Write a time and a limit, such as 08:00,512k.');
   }
   if (/^[a-z]+-/i.test(time)) {
     refuse(
-      `"${text}" names a day of the week`,
+      `${shown(text)} names a day of the week`,
       'A timetable holds for every day; leave the day out, or start runs with their own limit by message.',
     );
   }
   if (bandwidth.includes(':')) {
-    refuse(`"${text}" has two limits`, 'One limit holds for both directions; write it once.');
+    refuse(`${shown(text)} has two limits`, 'One limit holds for both directions; write it once.');
   }
   return { time, bandwidth: parseBandwidth(bandwidth) };
 }

@@ -3,7 +3,7 @@
  * 1.60) with the lists in the order in which TrueNAS hands them to rclone.
  */
 
-import { CloudSyncError } from '../errors.js';
+import { CloudSyncError, shortened, shown } from '../errors.js';
 import { parseExpression } from './filter/expression.js';
 import { folderGlobs, globToExpression } from './filter/glob.js';
 import { Matcher, NO_RULE } from './filter/matcher.js';
@@ -39,6 +39,10 @@ export interface Filter {
 const ALWAYS_EXCLUDED = ['.zfs', '.zfs/**'];
 /** Behind a list of includes. */
 const EXCLUDE_THE_REST = '*';
+/** Reasons repeat pieces of the pattern, which may be long. */
+const LONGEST_REASON = 200;
+/** Characters of a pattern at most: what is larger would only be read to be refused. */
+const LONGEST_PATTERN = 65_536;
 
 /** Rules of one kind (for files or for folders): the first that matches decides. */
 class RuleList {
@@ -124,12 +128,15 @@ function addPattern(filter: CompiledFilter, field: 'include' | 'exclude', patter
   try {
     if (typeof pattern !== 'string') throw new PatternError('it is no text');
     if (pattern === '') throw new PatternError('it is empty');
+    if (pattern.length > LONGEST_PATTERN) {
+      throw new PatternError(`it has more than ${LONGEST_PATTERN} characters`);
+    }
     filter.add(field === 'include', pattern.toWellFormed());
   } catch (error) {
     if (!(error instanceof PatternError)) throw error;
     throw new CloudSyncError(
       'INVALID_INPUT',
-      `The ${field} pattern "${pattern}" can't be used: ${error.message}`,
+      `The ${field} pattern ${shown(pattern)} can't be used: ${shortened(error.message, LONGEST_REASON)}`,
       {
         field,
         advice: 'See https://rclone.org/filtering/ for what a pattern may hold.',

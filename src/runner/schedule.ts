@@ -1,7 +1,7 @@
 /** When a task is due: five-field cron text in the machine's time zone. */
 
 import { Cron, type CronOptions } from 'croner';
-import { CloudSyncError } from '../errors.js';
+import { CloudSyncError, shown } from '../errors.js';
 
 export interface ScheduleOptions {
   /** Name of the time zone; default: the machine's. */
@@ -44,7 +44,7 @@ function checkField(text: string, field: Field, position: number): void {
   fields[position] = text;
   if (/^[0-9A-Za-z*,/#-]+$/.test(text) && isUsable(fields)) return;
   refuse(
-    `The ${field.name} "${text}" of the schedule can't be used`,
+    `The ${field.name} ${shown(text)} of the schedule can't be used`,
     `Give numbers from ${field.least} to ${field.most}, a list (1,5), a range (1-5), a step (*/15) or *.`,
   );
 }
@@ -53,7 +53,7 @@ function fieldsOf(text: string): string[] {
   const fields = text.trim().split(/\s+/);
   if (fields.length !== FIELDS.length || fields[0] === '') {
     refuse(
-      `The schedule "${text}" doesn't have five fields`,
+      `The schedule ${shown(text)} doesn't have five fields`,
       'Write minute, hour, day of the month, month and day of the week, such as "30 2 * * *" for 02:30 every day.',
     );
   }
@@ -101,7 +101,7 @@ function pausedCron(text: string, options: ScheduleOptions): Cron {
 /** Throws INVALID_INPUT (field `schedule`), saying which field is wrong, or that the schedule is never due. */
 export function validateSchedule(text: string): void {
   if (pausedCron(text, {}).nextRun() === null) {
-    refuse(`The schedule "${text}" is never due`, 'Choose a day that its months have.');
+    refuse(`The schedule ${shown(text)} is never due`, 'Choose a day that its months have.');
   }
 }
 

@@ -348,13 +348,17 @@ class ExpressionParser {
     const inverted = this.source[this.position] === '^';
     if (inverted) this.position++;
     const ranges: number[] = [];
+    // A class that comes again adds nothing; a long list of them would cost seconds.
+    const classes = new Set<CharacterSet>();
     let first = true;
     while (first || this.source[this.position] !== ']') {
       if (this.position >= this.source.length) throw new PatternError('"[" is never closed by "]"');
       first = false;
       const set = this.parseNamedClass() ?? this.parseClassInBrackets();
-      if (set !== undefined) ranges.push(...set);
-      else ranges.push(...this.folded(this.parseRange()));
+      if (set !== undefined) {
+        if (!classes.has(set)) ranges.push(...set);
+        classes.add(set);
+      } else ranges.push(...this.folded(this.parseRange()));
     }
     this.position++;
     const set = normalise(ranges);

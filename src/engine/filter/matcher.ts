@@ -1,9 +1,11 @@
 /**
  * Finds the first of many rules that matches a path, in one pass over the path and in time that grows with its length
  * alone: a deterministic automaton whose states are made when they are first needed (as in RE2,
- * https://swtch.com/~rsc/regexp/regexp3.html). So no pattern, however hostile, can hold a run up.
+ * https://swtch.com/~rsc/regexp/regexp3.html). So no pattern, however hostile, can hold a run up: those of a size to
+ * take a second for one path are refused there (INVALID_INPUT), which ends the run.
  */
 
+import { CloudSyncError } from '../../errors.js';
 import { LAST_CODE_POINT, NEWLINE, WORD } from './character-set.js';
 import { ASSERT, ASSERTIONS, MATCH, type Program, READ, SPLIT } from './program.js';
 
@@ -23,6 +25,11 @@ const START_STATE = 0;
 /** Cells of the transition table and members of all states; past these the states are forgotten and made anew. */
 const MAX_CELLS = 4_000_000;
 const MAX_MEMBERS = 4_000_000;
+/**
+ * Instructions looked at for one path at most, some tenths of a second's work: what takes longer for one name would take days for
+ * a disk.
+ */
+const MAX_STEPS = 10_000_000;
 
 interface State {
   /** Instructions to go on from, assertions not yet looked at. */
@@ -134,6 +141,7 @@ export class Matcher {
   private verdicts: number[] = [];
   private isFinal: boolean[] = [];
   private memberCount = 0;
+  private steps = 0;
 
   constructor(private readonly program: Program) {
     const tellsWords = program.usesAssertion('word-edge', 'no-word-edge');
@@ -151,6 +159,7 @@ export class Matcher {
   /** The first rule that matches `path`, or NO_RULE. */
   firstMatch(path: string): number {
     const { classes } = this;
+    this.steps = 0;
     let state = START_STATE;
     for (let index = 0; index < path.length && !this.isFinal[state]; index++) {
       let code = path.charCodeAt(index);
@@ -171,6 +180,7 @@ export class Matcher {
    */
   firstStop(path: string, stops: readonly boolean[]): number {
     const { classes } = this;
+    this.steps = 0;
     let state = START_STATE;
     for (let index = 0; index < path.length; index++) {
       let code = path.charCodeAt(index);
@@ -261,6 +271,7 @@ export class Matcher {
     this.pushStarts(state);
     while (stack.length > 0) {
       const thread = stack.pop()!;
+      this.steps += 1;
       if (seen[thread] === round || rule[thread]! >= matched) continue;
       seen[thread] = round;
       switch (operation[thread]) {
@@ -282,6 +293,12 @@ export class Matcher {
           }
         }
       }
+    }
+    if (this.steps > MAX_STEPS) {
+      throw new CloudSyncError('INVALID_INPUT', 'The filter patterns take too long', {
+        field: 'exclude',
+        advice: 'Make the repeats in them smaller, or their number.',
+      });
     }
     // Rules behind one that has matched make no difference any more.
     const useful = threads.filter((thread) => rule[thread]! < matched);
