@@ -1,6 +1,6 @@
 /** What a message may change for one run: it may come from anywhere, so it may tighten, not loosen. */
 
-import { CloudSyncError } from '../src/errors.js';
+import { CloudSyncError, shortened } from '../src/errors.js';
 import { invalid, type Properties, shown, type Values } from './properties.js';
 
 function notAllowed(field: string, message: string, advice?: string): CloudSyncError {
@@ -60,8 +60,8 @@ export function applyOverrides<P extends Properties>(
         .filter(([key, { override }]) => override === 'always' || allowOverrides.includes(key))
         .map(([key]) => key);
       throw notAllowed(
-        name,
-        `msg.cloudSync.${name}: a message can't set this on a ${node} node`,
+        shortened(name),
+        `msg.cloudSync.${shortened(name)}: a message can't set this on a ${node} node`,
         `A message may set ${possible.join(', ')} here.`,
       );
     }

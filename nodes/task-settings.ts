@@ -86,7 +86,7 @@ function credentialLabel(node: { id: string; name: string }): string {
  * @throws CREDENTIAL_MISSING where a needed secret is empty, INVALID_INPUT for anything else.
  */
 export function readCredential(saved: SavedNode, secrets: Secrets): TaskCredential {
-  const provider = providerById(isEmpty(saved.provider) ? 's3' : String(saved.provider));
+  const provider = providerById(isEmpty(saved.provider) ? 's3' : saved.provider);
   const node = { id: saved.id, name: typeof saved.name === 'string' ? saved.name : '' };
   const config: CredentialConfig = {};
   const known: CredentialSecrets = {};

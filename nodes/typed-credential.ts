@@ -64,7 +64,7 @@ function changedField(
 export function readTypedCredential(RED: RED, body: Fields): TaskCredential {
   const typed = asFields(body.credential, 'credential');
   const id = typeof typed.id === 'string' ? typed.id : '';
-  const provider = providerById(String(typed.provider ?? 's3'));
+  const provider = providerById(typed.provider ?? 's3');
   const given = {
     config: asFields(typed.config ?? {}, 'config'),
     secrets: asFields(typed.secrets ?? {}, 'secrets'),

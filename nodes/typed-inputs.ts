@@ -5,12 +5,15 @@
  */
 
 import { parseBandwidthTimetable } from '../src/engine/bandwidth-timetable.js';
-import { CloudSyncError } from '../src/errors.js';
+import { CloudSyncError, shortened } from '../src/errors.js';
 import { invalid, isEmpty, shown } from './properties.js';
 
 /** Kinds of values, by Node-RED's names. `str`: the property itself. */
 export const INPUT_TYPES = ['str', 'msg', 'flow', 'global', 'env', 'jsonata'] as const;
 export type InputType = (typeof INPUT_TYPES)[number];
+
+/** Of what an expression throws, characters. */
+const LONGEST_REASON = 200;
 
 /** Properties of cloud-sync and cloud-restore that may be typed. */
 export const TYPED_TASK_PROPERTIES = [
@@ -59,11 +62,11 @@ export class NoValueError extends CloudSyncError {
 function sourceOf(type: InputType, text: string): string {
   switch (type) {
     case 'env':
-      return `the environment variable ${text}`;
+      return `the environment variable ${shortened(text)}`;
     case 'jsonata':
       return `the expression ${shown(text)}`;
     default:
-      return `${type}.${text}`;
+      return `${type}.${shortened(text)}`;
   }
 }
 
@@ -99,6 +102,11 @@ function isMissing(name: string, value: unknown): boolean {
   return isEmpty(value) || (name === 'include' && hasNoPattern(value));
 }
 
+/** Where the value comes from, as it was typed. */
+function textOf(saved: unknown): string {
+  return typeof saved === 'string' ? saved.trim() : '';
+}
+
 /** The value of a typed input, as Node-RED's `evaluateNodeProperty` finds it. */
 export type Evaluate = (text: string, type: InputType) => Promise<unknown>;
 
@@ -110,7 +118,7 @@ async function flowValue(name: string, type: InputType, text: string, evaluate: 
   try {
     value = await evaluate(text, type);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : shown(error);
+    const reason = error instanceof Error ? shortened(error.message, LONGEST_REASON) : shown(error);
     throw new NoValueError(name, `${name} comes from ${source}, which can't be evaluated: ${reason}`);
   }
   if (isMissing(name, value)) throw new NoValueError(name, `${name} comes from ${source}, which is empty`);
@@ -138,7 +146,7 @@ export async function evaluateTypedInputs<T extends Saved>(
     values[name] =
       Object.hasOwn(overridden, name) && overridden[name] !== undefined
         ? undefined
-        : await flowValue(name, type, String(saved[name] ?? '').trim(), evaluate);
+        : await flowValue(name, type, textOf(saved[name]), evaluate);
   }
   return { ...saved, ...values };
 }

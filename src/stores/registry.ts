@@ -3,7 +3,7 @@
  * validation all come from this table. Nothing is loaded before a provider is used.
  */
 
-import { CloudSyncError } from '../errors.js';
+import { CloudSyncError, shown } from '../errors.js';
 import { azureBlobIdentity } from './azure-blob/credential.js';
 import { b2Identity } from './b2/credential.js';
 import { dropboxIdentity } from './dropbox/credential.js';
@@ -133,10 +133,10 @@ export const PROVIDERS: readonly ProviderDescription[] = [
 ];
 
 /** The description of `provider`; INVALID_INPUT where there is none. */
-export function providerById(provider: string): ProviderDescription {
+export function providerById(provider: unknown): ProviderDescription {
   const found = PROVIDERS.find((candidate) => candidate.id === provider);
   if (found === undefined) {
-    throw new CloudSyncError('INVALID_INPUT', `Unknown provider "${provider}"`, {
+    throw new CloudSyncError('INVALID_INPUT', `Unknown provider ${shown(provider)}`, {
       field: 'provider',
       advice: `Choose one of ${PROVIDERS.map((candidate) => candidate.id).join(', ')}.`,
     });
