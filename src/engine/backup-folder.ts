@@ -4,7 +4,8 @@
  */
 
 import { CloudSyncError } from '../errors.js';
-import type { StoredObject } from '../stores/store.js';
+import type { CopyOptions, StoredObject } from '../stores/store.js';
+import { journaledCopy } from './journaled-copy.js';
 import type { KeptFiles, RunContext } from './run-context.js';
 
 const DATED = /^(\d{4})-(\d{2})-(\d{2})T(\d{2})-(\d{2})-(\d{2})Z$/;
@@ -53,7 +54,7 @@ export class BackupFolder implements KeptFiles {
     const { run } = this;
     const { etag, key, size } = object;
     const kept = await this.keyFor(key);
-    await run.destination.store.copy(key, kept, { size, sourceIfMatch: etag, signal: run.signal });
+    await this.copy(key, kept, { size, sourceIfMatch: etag });
     run.log('keep old', key.slice(run.destination.prefix.length), { message: kept });
   }
 
@@ -69,9 +70,17 @@ export class BackupFolder implements KeptFiles {
     else {
       // Setting it aside may have given it another ETag.
       const sourceIfMatch = standsAt === due.key ? due.etag : undefined;
-      await store.copy(standsAt, kept, { sourceIfMatch, signal: run.signal });
+      await this.copy(standsAt, kept, { sourceIfMatch });
     }
     run.log('keep old', due.key.slice(prefix.length), { message: kept });
+  }
+
+  private async copy(from: string, kept: string, options: CopyOptions): Promise<void> {
+    const { run } = this;
+    const path = from.slice(run.destination.prefix.length);
+    await journaledCopy(run, { key: kept, path }, (onUploadBegins) =>
+      run.destination.store.copy(from, kept, { ...options, signal: run.signal, onUploadBegins }),
+    );
   }
 
   private async keyFor(key: string): Promise<string> {

@@ -6,6 +6,7 @@ import { CHANGING_RUNS } from './changing-files.js';
 import { glance, localMd5, look, type Pair, type Verdict } from './comparison.js';
 import type { Deletions } from './deletions.js';
 import { EmptyFolders } from './empty-folders.js';
+import { journaledCopy } from './journaled-copy.js';
 import { keyOfPath, type Location, namedKind, pathOfKey } from './location.js';
 import type { Meeting } from './march.js';
 import { obstacleOf, obstructed } from './obstacles.js';
@@ -139,11 +140,15 @@ export class Meetings {
       if (run.backup !== undefined && (await this.unlisted(job)) !== undefined) {
         throw new CloudSyncError('ALREADY_EXISTS', 'There is a file of the new name');
       }
-      const copied = await run.destination.store.copy(key, job.destinationKey, {
-        size,
-        sourceIfMatch: etag,
-        signal: run.signal,
-      });
+      const target = { key: job.destinationKey, path };
+      const copied = await journaledCopy(run, target, (onUploadBegins) =>
+        run.destination.store.copy(key, job.destinationKey, {
+          size,
+          sourceIfMatch: etag,
+          signal: run.signal,
+          onUploadBegins,
+        }),
+      );
       deletions.excuse(key);
       settleRenamed(run, { path, sortKey, source, from }, copied, gone.known.md5);
       return true;

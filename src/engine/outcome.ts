@@ -3,6 +3,7 @@
 import { CloudSyncError } from '../errors.js';
 import type { StoredObject } from '../stores/store.js';
 import type { Verdict } from './comparison.js';
+import { journaledCopy } from './journaled-copy.js';
 import type { RunContext } from './run-context.js';
 import { indexEntry } from './state-index.js';
 import type { TransferJob, Transferred } from './transfer.js';
@@ -36,7 +37,9 @@ export async function settleTime(
     if (run.settings.transferMode === 'move') foretellSourceDelete(run, path);
     return;
   }
-  const adjusted = run.isPush ? await setRemoteTime(run, differing) : await setLocalTime(run, differing);
+  const adjusted = run.isPush
+    ? await setRemoteTime(run, path, differing)
+    : await setLocalTime(run, differing);
   if (adjusted === differing) run.unchanged++;
   else run.log('time', path);
   await keepEqual(run, path, sortKey, adjusted);
@@ -46,7 +49,7 @@ export async function settleTime(
  * Where setting the time means a copy, it is done only for an object whose copy is as good: a new version in a bucket
  * that keeps them would cost space each time, an archived one can't be copied.
  */
-async function setRemoteTime(run: RunContext, differing: Equal): Promise<Equal> {
+async function setRemoteTime(run: RunContext, path: string, differing: Equal): Promise<Equal> {
   const { store } = run.remote;
   const { change } = store.features.modificationTime;
   if (change === 'none') return differing;
@@ -59,7 +62,10 @@ async function setRemoteTime(run: RunContext, differing: Equal): Promise<Equal> 
   // Archived, it can't be copied, and where times are changed in place (Azure) its metadata can't be written.
   if (remote.archive !== undefined || (change === 'copy' && isVersioned)) return differing;
   await run.lease?.confirm();
-  const changed = await store.setModificationTime(remote, differing.local.modificationTime!, run.signal);
+  const time = differing.local.modificationTime!;
+  const changed = await journaledCopy(run, { key: remote.key, path }, (onUploadBegins) =>
+    store.setModificationTime(remote, time, run.signal, onUploadBegins),
+  );
   return { ...differing, remote: changed };
 }
 

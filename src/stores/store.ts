@@ -286,6 +286,11 @@ export interface CopyOptions extends Pick<WriteOptions, 'ifMatch' | 'ifNoneMatch
   size?: number;
   /** Replace the attributes; default: keep all of the source's. */
   attributes?: ObjectAttributes;
+  /**
+   * Called before an upload to `key` is begun to copy in parts: what is left of it where this process dies now,
+   * `pendingUploads` gives and `abortUpload` removes.
+   */
+  onUploadBegins?: () => void;
 }
 
 export interface DeleteRequest {
@@ -428,8 +433,16 @@ export interface Store {
     trust: ComparisonTrust,
     signal?: AbortSignal,
   ): Promise<ContentComparison>;
-  /** Without changing the content; NOT_SUPPORTED where `features.modificationTime.change` is `none`. */
-  setModificationTime(object: StoredObject, time: bigint, signal?: AbortSignal): Promise<StoredObject>;
+  /**
+   * Without changing the content; NOT_SUPPORTED where `features.modificationTime.change` is `none`. `onUploadBegins` as in
+   * {@link CopyOptions}.
+   */
+  setModificationTime(
+    object: StoredObject,
+    time: bigint,
+    signal?: AbortSignal,
+    onUploadBegins?: CopyOptions['onUploadBegins'],
+  ): Promise<StoredObject>;
   /** Makes a folder (and its parents) or a folder marker; nothing where `features.folders` is `none`. */
   createFolder(key: string, attributes?: ObjectAttributes, signal?: AbortSignal): Promise<void>;
   /** Removes it if it is empty; no error if it isn't there or isn't empty. */

@@ -1,15 +1,23 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { CloudSyncError } from '../../src/errors.js';
 import { createCipher } from '../../src/stores/encryption/cipher.js';
 import { openLocalStore } from '../../src/stores/local.js';
 import { openMemoryStore } from '../../src/stores/memory.js';
 import { openS3Account } from '../../src/stores/s3.js';
-import type { PendingUpload, Store } from '../../src/stores/store.js';
+import type { Account, PendingUpload, Store } from '../../src/stores/store.js';
 import { until } from '../runner/support.js';
-import { startS3Server } from '../servers/s3/server.js';
-import { type Bench, readStore, removeFolder, runOnce, temporaryFolder, writeTree } from './support.js';
+import { type S3Server, startS3Server } from '../servers/s3/server.js';
+import {
+  type Bench,
+  type RunOptions,
+  readStore,
+  removeFolder,
+  runOnce,
+  temporaryFolder,
+  writeTree,
+} from './support.js';
 
 const LARGE = 'x'.repeat(9 * 1024 * 1024);
 
@@ -100,4 +108,71 @@ describe('what an interrupted run leaves', () => {
       await server.stop();
     }
   });
+});
+
+describe('an upload on S3', () => {
+  let server: S3Server;
+  let account: Account;
+  let bench: Bench;
+
+  beforeEach(async () => {
+    server = await startS3Server({ buckets: ['uploads'] });
+    const { url: endpoint, region, accessKeyId, secretAccessKey } = server;
+    account = openS3Account(
+      { endpoint, region },
+      { accessKeyId, secretAccessKey },
+      { patience: { attempts: 1, connectTimeoutMs: 5_000, silenceMs: 5_000 } },
+      { copyLimits: { single: 1_000, part: 5_000_000 } },
+    );
+    const folder = temporaryFolder();
+    bench = { folder, localRoot: join(folder, 'local'), remote: account.openStore('uploads') };
+  });
+
+  afterEach(async () => {
+    removeFolder(bench.folder);
+    await account.close();
+    await server.stop();
+  });
+
+  const CONTENT = 'x'.repeat(2_000);
+  const CHANGES: { what: string; change: (root: string) => void; options?: RunOptions }[] = [
+    { what: 'for a renamed file', change: (root) => renameSync(join(root, 'old'), join(root, 'new')) },
+    {
+      what: 'for a new time',
+      change: (root) => writeTree(root, { old: CONTENT }, 1_700_000_000),
+    },
+    {
+      what: 'for the backup folder',
+      change: (root) => writeTree(root, { old: 'edited' }, 1_700_000_000),
+      options: { prefix: 'data/', backup: { prefix: 'kept/' } },
+    },
+  ];
+
+  for (const { what, change, options } of CHANGES) {
+    it(`that copied in parts is removed by the next run: ${what}`, async () => {
+      writeTree(bench.localRoot, { old: CONTENT });
+      assert.deepEqual((await runOnce(bench, options)).errors, []);
+      change(bench.localRoot);
+      const controller = new AbortController();
+      server.faults.add({
+        operation: 'UploadPartCopy',
+        match: () => {
+          controller.abort();
+          return true;
+        },
+        action: { type: 'error', status: 500, code: 'InternalError' },
+      });
+      // As if the process had been killed: nobody cleans up.
+      server.faults.add({
+        operation: 'AbortMultipartUpload',
+        action: { type: 'error', status: 500, code: 'InternalError' },
+      });
+      await runOnce(bench, { ...options, signal: controller.signal });
+      await until(() => server.objects.pendingUploads('uploads').length === 1, 'an upload that is left');
+      server.faults.clear();
+      const next = await runOnce(bench, options);
+      assert.deepEqual(next.errors, []);
+      assert.deepEqual(server.objects.pendingUploads('uploads'), []);
+    });
+  }
 });

@@ -61,8 +61,14 @@ export class Copier {
   }
 
   /** Gives the object another modification time: a copy onto itself that keeps everything else. */
-  async setModificationTime(object: StoredObject, time: bigint, signal?: AbortSignal): Promise<StoredObject> {
+  async setModificationTime(
+    object: StoredObject,
+    time: bigint,
+    signal?: AbortSignal,
+    onUploadBegins?: CopyOptions['onUploadBegins'],
+  ): Promise<StoredObject> {
     const options: CopyOptions = {
+      ...(onUploadBegins === undefined ? {} : { onUploadBegins }),
       ...(object.etag === undefined ? {} : { sourceIfMatch: object.etag }),
       ...(signal === undefined ? {} : { signal }),
     };
@@ -183,6 +189,7 @@ export class Copier {
             ...attributeHeaders(attributes, this.options, this.connection.traits, claimsOf(source.object)),
           };
     const signal = options.signal === undefined ? {} : { signal: options.signal };
+    options.onUploadBegins?.();
     const begun = await beginUpload(connection, bucket, key, headers, options.signal);
     const uploadId = elementText(begun.bytes.toString(), 'UploadId') ?? '';
     try {

@@ -203,8 +203,13 @@ export class S3Store implements Store {
     return await deleteBatches(this.#connection, this.#bucket, requests, signal);
   }
 
-  setModificationTime(object: StoredObject, time: bigint, signal?: AbortSignal): Promise<StoredObject> {
-    return this.#copier.setModificationTime(object, time, signal);
+  setModificationTime(
+    object: StoredObject,
+    time: bigint,
+    signal?: AbortSignal,
+    onUploadBegins?: CopyOptions['onUploadBegins'],
+  ): Promise<StoredObject> {
+    return this.#copier.setModificationTime(object, time, signal, onUploadBegins);
   }
 
   async createFolder(key: string, attributes: ObjectAttributes = {}, signal?: AbortSignal): Promise<void> {

@@ -30,6 +30,9 @@ export function partSizeFor(size: number, maxParts: number, wanted = AMAZON_TRAI
   throw new CloudSyncError('NOT_SUPPORTED', `${size} bytes are more than ${maxParts} parts can hold`);
 }
 
+/** Servers tell whole seconds, and a clock that differs by less than 1.5 s is taken for the same. */
+const CLOCK_GRAIN_MS = 2_500;
+
 /**
  * Begins an upload. Where `signal` fires meanwhile, the answer is still waited for behind the caller's back, so that an
  * upload the server has begun is aborted and not left over. So are uploads that were begun for it by attempts whose
@@ -82,8 +85,7 @@ async function abortLostUploads(
   key: string,
   { startedAt, except, signal }: { startedAt: number; except: string; signal: AbortSignal | undefined },
 ): Promise<void> {
-  // Servers tell whole seconds.
-  const since = startedAt - 1_000;
+  const since = startedAt - CLOCK_GRAIN_MS;
   for await (const pending of listPendingUploads(connection, bucket, key, signal)) {
     const uploadId = String(pending.details.uploadId);
     if (pending.key !== key || uploadId === except || pending.startedAt < since) continue;

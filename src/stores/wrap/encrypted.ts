@@ -228,10 +228,15 @@ export class EncryptedStore implements Store {
     return this.inner.deleteMany(requests, signal);
   }
 
-  async setModificationTime(object: StoredObject, time: bigint, signal?: AbortSignal): Promise<StoredObject> {
+  async setModificationTime(
+    object: StoredObject,
+    time: bigint,
+    signal?: AbortSignal,
+    onUploadBegins?: CopyOptions['onUploadBegins'],
+  ): Promise<StoredObject> {
     const hasSize = object.kind === 'file' && object.size !== IMPOSSIBLE_SIZE;
     const stored = hasSize ? { ...object, size: encryptedSize(object.size) } : object;
-    return plainObject(await this.inner.setModificationTime(stored, time, signal));
+    return plainObject(await this.inner.setModificationTime(stored, time, signal, onUploadBegins));
   }
 
   createFolder(key: string, attributes?: ObjectAttributes, signal?: AbortSignal): Promise<void> {
