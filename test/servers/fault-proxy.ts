@@ -8,6 +8,7 @@ export interface LoggedRequest {
   /** Path and query. */
   url: string;
   headers: IncomingMessage['headers'];
+  /** As announced, until it has come. */
   bodySize: number;
 }
 
@@ -19,8 +20,14 @@ export interface Fault {
   corruptRequest?: boolean;
   /** Change one byte of the answer's body. */
   corruptAnswer?: boolean;
+  /** Break the connection (RST) when so many bytes of the request's body have come; 0: at once. */
+  cutRequestAfter?: number;
   /** Break the connection after so many bytes of the answer's body. */
   cutAnswerAfter?: number;
+  /** Fall silent after so many bytes of the answer's body. */
+  stallAnswerAfter?: number;
+  /** Another body than the server's. */
+  editAnswer?: (body: Buffer) => Buffer | string;
   /** Let the server do its work and break the connection instead of answering. */
   loseAnswer?: boolean;
   /** Never answer. */
@@ -64,15 +71,21 @@ async function pass(
   incoming: IncomingMessage,
   answer: ServerResponse,
 ): Promise<void> {
-  const body = await bytesOf(incoming);
   const logged: LoggedRequest = {
     method: incoming.method!,
     url: incoming.url!,
     headers: incoming.headers,
-    bodySize: body.length,
+    bodySize: Number(incoming.headers['content-length'] ?? 0),
   };
   const fault = proxy.rule?.(logged, proxy.requests.length) ?? {};
   proxy.requests.push(logged);
+  if (fault.cutRequestAfter !== undefined) {
+    await readBytes(incoming, fault.cutRequestAfter);
+    incoming.socket.resetAndDestroy();
+    return;
+  }
+  const body = await bytesOf(incoming);
+  logged.bodySize = body.length;
   if (fault.stall === true) return;
   if (fault.answer !== undefined) {
     const { status, headers, body: text = '' } = fault.answer;
@@ -82,23 +95,39 @@ async function pass(
   }
   if (fault.corruptRequest === true && body.length > 0) body[body.length >> 1]! ^= 1;
   const response = await forward(target, incoming, body);
-  const bytes = await bytesOf(response);
+  const received = await bytesOf(response);
   if (fault.loseAnswer === true) {
     incoming.socket.destroy();
     return;
   }
+  const bytes = fault.editAnswer === undefined ? received : Buffer.from(fault.editAnswer(received));
   if (fault.corruptAnswer === true && bytes.length > 0) bytes[bytes.length >> 1]! ^= 1;
+  answer.writeHead(response.statusCode!, answerHeaders(proxy, target, incoming, response, bytes, fault));
+  const end = fault.cutAnswerAfter ?? fault.stallAnswerAfter;
+  if (end === undefined) answer.end(bytes);
+  else {
+    answer.write(bytes.subarray(0, end), () => {
+      if (fault.cutAnswerAfter !== undefined) incoming.socket.destroy();
+    });
+  }
+}
+
+function answerHeaders(
+  proxy: FaultProxy,
+  target: string,
+  incoming: IncomingMessage,
+  response: IncomingMessage,
+  bytes: Buffer,
+  fault: Fault,
+) {
   const headers = { ...response.headers, ...fault.answerHeaders };
   delete headers.connection;
   delete headers['keep-alive'];
   delete headers['transfer-encoding'];
   if (incoming.method !== 'HEAD') headers['content-length'] = String(bytes.length);
-  answer.writeHead(response.statusCode!, headers);
-  if (fault.cutAnswerAfter === undefined) {
-    answer.end(bytes);
-    return;
-  }
-  answer.write(bytes.subarray(0, fault.cutAnswerAfter), () => incoming.socket.destroy());
+  // A resumable address leads back here.
+  if (headers.location !== undefined) headers.location = headers.location.replace(target, proxy.endpoint);
+  return headers;
 }
 
 function forward(target: string, incoming: IncomingMessage, body: Buffer): Promise<IncomingMessage> {
@@ -118,4 +147,14 @@ async function bytesOf(stream: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of stream) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks);
+}
+
+/** Reads on until `count` bytes have come, or all. */
+async function readBytes(stream: IncomingMessage, count: number): Promise<void> {
+  let size = 0;
+  while (size < count && !stream.readableEnded) {
+    const chunk = stream.read() as Buffer | null;
+    if (chunk === null) await new Promise((resolve) => stream.once('readable', resolve).once('end', resolve));
+    else size += chunk.length;
+  }
 }

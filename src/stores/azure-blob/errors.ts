@@ -160,7 +160,12 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
     'Switch on "Allow storage account key access" in its configuration.',
   ],
   AccountIsDisabled: ['NO_PERMISSION', 'The storage account "%a" is disabled', 'Ask who pays for it.'],
-  AccountNotFound: ['WRONG_KEY', 'There is no storage account "%a" here', undefined, 'accountName'],
+  AccountNotFound: [
+    'WRONG_KEY',
+    'There is no storage account "%a" here',
+    'Check how the account name is written.',
+    'accountName',
+  ],
   InvalidResourceName: ['INVALID_NAME', 'Azure does not take this name'],
   OutOfRangeInput: ['INVALID_NAME', 'Azure does not take this name'],
   InvalidUri: ['INVALID_NAME', 'Azure does not take this name'],
@@ -207,7 +212,10 @@ export function errorFromAnswer(answer: FailedAnswer, subject: ErrorSubject): Cl
       advice: 'Choose Hot, Cool, Cold or Archive.',
     });
   }
-  const known = subject.bucket === undefined && answer.status === 404 ? undefined : MEANINGS[azureCode];
+  // A container that is missing has a code of its own.
+  const isAccountMissing = azureCode === 'ResourceNotFound' && subject.key === undefined;
+  const isGeneral = subject.bucket === undefined && answer.status === 404;
+  const known = isGeneral ? undefined : MEANINGS[isAccountMissing ? 'AccountNotFound' : azureCode];
   const meaning = known ?? meaningOfStatus(answer.status, subject);
   const [code, message, advice, field] = meaning;
   const words = message
