@@ -24,8 +24,6 @@ export interface DueDelete {
 export interface Listed {
   /** Files at the destination that the filters take. */
   destinationFiles: number;
-  /** Keys at the destination whose files came from keys that no name maps to: never to be deleted. */
-  oddlyNamed: ReadonlySet<string>;
 }
 
 export interface DueFolder {
@@ -34,6 +32,8 @@ export interface DueFolder {
 }
 
 const BATCH = 1_000;
+/** Names that no mapping gives back: few, or the bucket isn't one of files. */
+const MAX_SPARED = 10_000;
 /** A share counts from so many files up. */
 const SHARE_COUNTS_FROM = 20;
 /** Questions at once. */
@@ -47,14 +47,10 @@ export class Deletions {
   /** A task whose files are among what is due. */
   private foreign: { prefix: string; task: string } | undefined;
   private readonly excused = new Set<string>();
+  private readonly spared = new Set<string>();
 
   constructor(private readonly run: RunContext) {
     this.due = new SpooledList(join(run.settings.workFolder, `deletes-${process.pid}`));
-  }
-
-  /** Files due, obstacles among them. */
-  get length(): number {
-    return this.due.length;
   }
 
   add(path: string, sortKey: string, object: StoredObject): void {
@@ -68,9 +64,20 @@ export class Deletions {
     this.folders.push(folder);
   }
 
-  /** Every file that is due, a page at a time. */
-  pages(): Iterable<DueDelete[]> {
-    return this.due.pages(BATCH);
+  /** Every file that is due, obstacles among them, a page at a time. */
+  *pages(): Generator<DueDelete[]> {
+    for (const page of this.due.pages(BATCH)) yield page.filter(({ key }) => !this.spared.has(key));
+  }
+
+  /**
+   * A file at the destination that came from a source key which no name maps to: never to be deleted, though no source key
+   * is its own. Throws INVALID_NAME where there are so many that the bucket isn't one of files.
+   */
+  spare(key: string): void {
+    if (this.spared.size >= MAX_SPARED) {
+      throw new CloudSyncError('INVALID_NAME', 'Too many keys that no file name maps to');
+    }
+    this.spared.add(key);
   }
 
   /** This one was renamed at the source: its delete loses nothing, so it doesn't count against the limit. */
@@ -89,12 +96,13 @@ export class Deletions {
     this.settled.clear();
     this.foreign = undefined;
     this.excused.clear();
+    this.spared.clear();
   }
 
   /** Throws MAX_DELETE where more is due than the task allows; nothing was deleted then. */
-  checkLimit(listed: Pick<Listed, 'destinationFiles'>): void {
+  checkLimit(listed: Listed): void {
     const { maxDelete } = this.run.settings;
-    const due = this.due.length - this.excused.size;
+    const due = this.countDue();
     if (maxDelete === null || due === 0) return;
     const isShare = typeof maxDelete === 'string' && maxDelete.trim().endsWith('%');
     if (isShare && listed.destinationFiles < SHARE_COUNTS_FROM) return;
@@ -119,9 +127,16 @@ export class Deletions {
     );
   }
 
+  private countDue(): number {
+    if (this.spared.size === 0) return this.due.length - this.excused.size;
+    let count = 0;
+    for (const page of this.pendingPages()) count += page.length;
+    return count;
+  }
+
   /** What counts under the limit. */
   private *pendingPages(): Generator<DueDelete[]> {
-    for (const page of this.due.pages(BATCH)) yield page.filter(({ key }) => !this.excused.has(key));
+    for (const page of this.pages()) yield page.filter(({ key }) => !this.excused.has(key));
   }
 
   /** Throws OTHER_TASK where what is due was put there by another task; nothing was deleted then. */
@@ -151,9 +166,9 @@ export class Deletions {
     this.checkOwner();
     this.checkLimit(listed);
     run.host.phase('deleting');
-    for (const page of this.due.pages(BATCH)) {
+    for (const page of this.pages()) {
       if (run.signal.aborted) return;
-      const wanted = page.filter(({ key }) => !this.settled.has(key) && !listed.oddlyNamed.has(key));
+      const wanted = page.filter(({ key }) => !this.settled.has(key));
       await this.deletePage(await this.confirmAbsent(wanted));
     }
     if (!run.problems.any) await this.deleteFolders();

@@ -28,8 +28,6 @@ import { WorkLane } from './work-lane.js';
 const LARGE_AT_ONCE = 4;
 /** Files that may wait for their turn. */
 const WAITING = 256;
-/** Names that no mapping gives back: few, or the bucket isn't one of files. */
-const MAX_ODD_NAMES = 10_000;
 
 export class Meetings {
   /** Files at the destination that the filters take. */
@@ -40,8 +38,6 @@ export class Meetings {
   sourceObjects = 0;
   /** Transfers that a file in place of a folder, or the reverse, stands in the way of. */
   readonly obstructed: TransferJob[] = [];
-  /** Local files that came from keys which no name maps to: never to be deleted, though no source key is theirs. */
-  readonly oddlyNamed = new Set<string>();
   /** Paths of what the source can't show: links that lead nowhere now, special files. */
   private readonly hidden = new Set<string>();
   /** Keys that take part in a collision. */
@@ -526,12 +522,8 @@ export class Meetings {
       }
       return false;
     }
-    if (this.oddlyNamed.size >= MAX_ODD_NAMES) {
-      run.fail(new CloudSyncError('INVALID_NAME', 'Too many keys that no file name maps to'), source.key);
-      return false;
-    }
     const localKey = keyOfPath(run.local, path, 'file');
-    this.oddlyNamed.add(localKey);
+    this.deletions.spare(localKey);
     const local = await run.local.store.head(localKey, { signal: run.signal });
     const remote = present.get(source.key);
     if (local?.kind !== 'file' || remote === undefined) return true;

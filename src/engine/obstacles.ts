@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { CloudSyncError, hasCode } from '../errors.js';
 import type { Store } from '../stores/store.js';
 import type { Deletions, DueDelete } from './deletions.js';
+import { keyOfPath, type Location, pathOfKey } from './location.js';
 import { settleTransferred } from './outcome.js';
 import type { RunContext } from './run-context.js';
 import { type TransferJob, type Transferred, transferFile } from './transfer.js';
@@ -164,10 +165,26 @@ async function setAside(
 ): Promise<Obstacle> {
   const { store } = run.destination;
   const { files, isFolder } = await whatGoes(run, key, deletions, job);
-  const asideKey = `${key}.${randomBytes(4).toString('hex')}.aside`;
+  const asideKey = asideKeyOf(run.destination, key, isFolder ? 'folder' : 'file');
   await store.rename(key, asideKey);
   run.log('aside', job.path, { message: 'What stood in its place was set aside' });
   return { key, asideKey, files, isFolder };
+}
+
+/**
+ * Where an obstacle waits: beside its place, under a name that the next sync can read, also where names are encrypted. A
+ * run that is killed leaves it there, and it is deleted then like everything else that the source doesn't have.
+ */
+function asideKeyOf(location: Location, key: string, kind: 'file' | 'folder'): string {
+  const path = pathOfKey(location, key.slice(location.prefix.length), kind);
+  const suffix = `.${randomBytes(4).toString('hex')}.aside`;
+  try {
+    return keyOfPath(location, path + suffix, kind);
+  } catch (error) {
+    if (!hasCode(error, 'NAME_TOO_LONG')) throw error;
+    const folder = path.slice(0, path.lastIndexOf('/') + 1);
+    return keyOfPath(location, folder + suffix.slice(1), kind);
+  }
 }
 
 async function transferOne(run: RunContext, job: TransferJob): Promise<Transferred> {

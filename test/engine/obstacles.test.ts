@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CloudSyncError } from '../../src/errors.js';
 import { openDropboxAccount } from '../../src/stores/dropbox.js';
+import { createCipher } from '../../src/stores/encryption/cipher.js';
+import { openLocalStore } from '../../src/stores/local.js';
 import { openMemoryStore } from '../../src/stores/memory.js';
 import { startDropboxServer } from '../servers/dropbox/server.js';
 import {
@@ -83,6 +85,18 @@ describe('what stands in the way at the destination', () => {
     assert.equal(readTree(bench.localRoot)['b/x'], 'the only copy');
   });
 
+  it('is not removed where a file in it came from a key that no name maps to', async () => {
+    await putObject(bench.remote, 'p/a/../x', 'from an odd key');
+    await putObject(bench.remote, 'p/z', 'z');
+    assert.deepEqual((await runOnce(bench, pull)).errors, []);
+    const pulled = { 'a/．．/x': 'from an odd key', z: 'z' };
+    assert.deepEqual(readTree(bench.localRoot), pulled);
+    await putObject(bench.remote, 'p/a', 'a file of this name too');
+    const result = await runOnce(bench, pull);
+    assert.deepEqual([result.codes, result.deleted], [['OBSTRUCTED'], 0]);
+    assert.deepEqual(readTree(bench.localRoot), pulled);
+  });
+
   it('is named where the listing of the source only failed to show it', async () => {
     writeTree(bench.localRoot, { x: 'x', z: 'z' });
     await putObject(bench.remote, 'p/x', 'x');
@@ -100,6 +114,50 @@ describe('what stands in the way at the destination', () => {
       [['SOURCE_INCOMPLETE', 'x']],
     );
   });
+});
+
+describe('what stood in the way when a run was cut off', () => {
+  for (const encrypted of [false, true]) {
+    for (const form of ['file', 'folder', 'file with a long name'] as const) {
+      it(`is removed by the next one: a ${form}, ${encrypted ? 'encrypted' : 'plain'}`, async () => {
+        const folder = temporaryFolder();
+        const remote = openLocalStore(join(folder, 'remote'));
+        const bench: Bench = { folder, localRoot: join(folder, 'local'), remote };
+        if (encrypted) bench.cipher = await createCipher({ password: 'p', filenameEncryption: true });
+        const name = form === 'file with a long name' ? 'n'.repeat(140) : 'a';
+        const [before, after] = form === 'folder' ? [`${name}/x`, name] : [name, `${name}/x`];
+        try {
+          mkdirSync(join(folder, 'remote'));
+          writeTree(bench.localRoot, { [before]: 'before', z: 'z' });
+          assert.deepEqual((await runOnce(bench)).errors, []);
+          rmSync(join(bench.localRoot, name), { recursive: true });
+          writeTree(bench.localRoot, { [after]: 'after' });
+          // Once it is set aside nothing goes on, as in a process that was killed.
+          let isSetAside = false;
+          const cutOff = new Proxy(remote, {
+            get(target, property) {
+              if (isSetAside) return () => Promise.reject(new CloudSyncError('IO_ERROR', 'cut off'));
+              const value = Reflect.get(target, property) as unknown;
+              if (property !== 'rename') return typeof value === 'function' ? value.bind(target) : value;
+              return async (key: string, newKey: string) => {
+                await target.rename(key, newKey);
+                isSetAside = true;
+              };
+            },
+          });
+          assert.notEqual((await runOnce({ ...bench, remote: cutOff })).errors.length, 0);
+          assert.ok(isSetAside);
+          const next = await runOnce(bench);
+          assert.deepEqual([next.errors, next.warnings], [[], []]);
+          const left = Object.keys(await readStore(remote));
+          assert.equal(left.length, 2, left.join(', '));
+          assert.deepEqual((await runOnce(bench)).checked, 2);
+        } finally {
+          removeFolder(folder);
+        }
+      });
+    }
+  }
 });
 
 describe('what stands in the way in Dropbox, with a backup folder', () => {

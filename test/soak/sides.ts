@@ -190,8 +190,6 @@ export class RemoteSide implements Side {
     const { names, key: contentKey } = this.place;
     for (const [key, object] of objects) {
       if (!key.startsWith(prefix) || key.endsWith('/')) continue;
-      // What was set aside and could not be put back has a name that is not encrypted.
-      if (contentKey !== undefined && /\.[0-9a-f]{8}\.aside(\/|$)/.test(key)) continue;
       const path = pathOfKey({ store: this.store, prefix, names }, key.slice(prefix.length), 'file');
       const { time, tag } = object;
       try {
