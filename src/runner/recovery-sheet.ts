@@ -95,15 +95,24 @@ function readingSignature({ accountName, accountKey }: AzureCredential): URLSear
   });
 }
 
-/** rclone takes an authority only from its command line. */
-function authorityNote({ config }: TaskCredential): string {
+/** What can't be said in the configuration itself. */
+function notesOn({ provider, config, secrets }: TaskCredential): string {
+  const lines: string[] = [];
   const certificate = text(config.caCertificate);
-  if (certificate === undefined) return '';
-  const lines = [
-    'The certificate of this storage is signed by a private authority:',
-    'save what follows as ca.pem, and call rclone with --ca-cert ca.pem.',
-    ...certificate.trim().split(/\r?\n/),
-  ];
+  if (certificate !== undefined) {
+    lines.push(
+      'The certificate of this storage is signed by a private authority:',
+      'save what follows as ca.pem, and call rclone with --ca-cert ca.pem.',
+      ...certificate.trim().split(/\r?\n/),
+    );
+  }
+  // Older ones send the secret of rclone's own app with the key of another (https://rclone.org/changelog/#v1-67-0-2024-06-14).
+  if (provider === 'dropbox' && secrets.refreshToken && secrets.appKey && !secrets.appSecret) {
+    lines.push(
+      'Signed in without an app secret, which takes rclone 1.67 or later. With an older one,',
+      `take client_id and token out and call: rclone config reconnect ${STORAGE}:`,
+    );
+  }
   return lines.map((line) => `# ${line}\n`).join('');
 }
 
@@ -130,5 +139,5 @@ export function recoverySheet(task: SheetTask): string {
         password: obscure(password),
         password2: salt === '' ? undefined : obscure(salt),
       };
-  return `${authorityNote(task.credential)}${section(STORAGE, backend)}\n${section(SHEET_REMOTE, shape)}`;
+  return `${notesOn(task.credential)}${section(STORAGE, backend)}\n${section(SHEET_REMOTE, shape)}`;
 }

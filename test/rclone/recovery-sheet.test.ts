@@ -18,6 +18,8 @@ import { readTree, writeTree } from '../engine/support.js';
 import { runRequest } from '../runner/support.js';
 import { startAzurite } from '../servers/azurite.js';
 import { startB2Server } from '../servers/b2/server.js';
+import { DROPBOX_TEST_CERTIFICATE, startDropboxProxy } from '../servers/dropbox/proxy.js';
+import { type DropboxServer, startDropboxServer } from '../servers/dropbox/server.js';
 import { startGoogleCloudStorageServer } from '../servers/google-cloud-storage/server.js';
 import { startS3Server } from '../servers/s3/server.js';
 import { rcloneVersion, runRcloneAlongside } from './rclone.js';
@@ -29,6 +31,7 @@ interface Server {
   sheetConfig?: TaskCredential['config'];
   /** What rclone has to be told to find a server on this machine. */
   args?: string[];
+  environment?: Record<string, string>;
 }
 
 const SERVERS: Record<string, () => Promise<Server>> = {
@@ -77,6 +80,29 @@ function sasToken(accountName: string, accountKey: string): string {
   const values = { permissions, resourceTypes, expiresOn, services: 'b' };
   const credential = new StorageSharedKeyCredential(accountName, accountKey);
   return `?${generateAccountSASQueryParameters(values, credential)}`;
+}
+
+for (const [name, secretsOf] of [
+  ['Dropbox', ({ refreshToken, appKey, appSecret }) => ({ refreshToken, appKey, appSecret })],
+  ['Dropbox by access token', ({ accessToken }) => ({ accessToken })],
+] as [string, (server: DropboxServer) => TaskCredential['secrets']][]) {
+  SERVERS[name] = async () => {
+    const server = await startDropboxServer({ port: 0 });
+    const proxy = await startDropboxProxy(server.url);
+    const folder = mkdtempSync(join(tmpdir(), 'cloud-sync-dropbox-'));
+    const certificate = join(folder, 'certificate.pem');
+    writeFileSync(certificate, DROPBOX_TEST_CERTIFICATE);
+    return {
+      credential: { provider: 'dropbox', config: { endpoint: server.url }, secrets: secretsOf(server) },
+      args: ['--ca-cert', certificate],
+      environment: { HTTPS_PROXY: proxy.url },
+      stop: async () => {
+        await proxy.stop();
+        await server.stop();
+        rmSync(folder, { recursive: true });
+      },
+    };
+  };
 }
 
 for (const [name, isForeign] of [
@@ -132,7 +158,7 @@ describe('rclone with a recovery sheet', function () {
           writeTree(local, TREE);
           const request = runRequest(join(folder, 'data'), {
             credential: { id: 'c', name: 'Store', ...server.credential },
-            bucket: 'backups',
+            bucket: server.credential.provider === 'dropbox' ? '' : 'backups',
             folder: '/photos/mine/',
             path: local,
             encryption: true,
@@ -149,7 +175,7 @@ describe('rclone with a recovery sheet', function () {
           const target = join(folder, 'restored');
           mkdirSync(target);
           const args = ['--config', config, 'copy', `${SHEET_REMOTE}:`, target, ...found];
-          const { exitCode, stderr } = await runRcloneAlongside(args);
+          const { exitCode, stderr } = await runRcloneAlongside(args, server.environment);
           assert.equal(exitCode, 0, stderr);
           assert.deepEqual(readTree(target), TREE);
         } finally {
@@ -158,4 +184,45 @@ describe('rclone with a recovery sheet', function () {
       });
     }
   }
+});
+
+describe('a recovery sheet', () => {
+  const sheetOf = (credential: Pick<TaskCredential, 'provider' | 'config' | 'secrets'>) =>
+    recoverySheet({
+      credential: { id: 'c', name: 'Store', ...credential },
+      bucket: 'backups',
+      folder: 'photos',
+      encryption: false,
+      filenameEncryption: false,
+    });
+
+  it('holds the certificate of a private authority, and says how rclone gets it', () => {
+    const sheet = sheetOf({
+      provider: 's3',
+      config: { endpoint: 'https://nas.local', caCertificate: DROPBOX_TEST_CERTIFICATE },
+      secrets: { accessKeyId: 'AKID', secretAccessKey: 'secret' },
+    });
+    assert.match(sheet, /^# .*--ca-cert ca\.pem/m);
+    const lines = sheet.split('\n').filter((line) => line.startsWith('# '));
+    assert.ok(
+      lines
+        .map((line) => line.slice(2))
+        .join('\n')
+        .includes(DROPBOX_TEST_CERTIFICATE),
+    );
+  });
+
+  it('says which rclone can use a Dropbox sign-in without the secret of its app', () => {
+    const secrets = { refreshToken: 'refresh', appKey: 'key' };
+    const sheet = sheetOf({ provider: 'dropbox', config: {}, secrets });
+    assert.match(sheet, /^# .*rclone 1\.67 or later/m);
+    const complete = sheetOf({ provider: 'dropbox', config: {}, secrets: { ...secrets, appSecret: 'x' } });
+    assert.doesNotMatch(complete, /^#/m);
+  });
+
+  it("takes a token as rclone's own configuration has it", () => {
+    const pasted = '{"access_token":"a","refresh_token":"r","token_type":"bearer","expiry":"2030-01-01"}';
+    const sheet = sheetOf({ provider: 'dropbox', config: {}, secrets: { refreshToken: pasted } });
+    assert.ok(sheet.includes(`token = ${pasted}\n`), sheet);
+  });
 });
