@@ -99,6 +99,7 @@ const FATAL: ErrorCode[] = [
   'DISK_FULL',
   'QUOTA_EXCEEDED',
   'WRONG_PASSWORD',
+  'BUSY',
 ];
 
 /** What the surroundings are told while the run goes on. */

@@ -1,15 +1,13 @@
 /** The lease of a run: nobody else writes to the prefix while it does. */
 
-import { randomUUID } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
 import { type ForeignLease, Lease } from '../engine/lease.js';
 import { prefixOfFolder } from '../engine/location.js';
 import type { RunContext } from '../engine/run-context.js';
 import { CloudSyncError } from '../errors.js';
 import type { Store } from '../stores/store.js';
 import { effectiveRun } from './claims.js';
+import { LeaseFiles } from './lease-record.js';
 import type { RunRequest } from './task.js';
 
 /** Another host holds the prefix, and the task is not to wait for it. */
@@ -19,30 +17,34 @@ export class PrefixInUse extends CloudSyncError {
   }
 }
 
+/** Whether the run writes to the remote side. A restore never leaves a trace in the bucket. */
+export function needsLease(request: RunRequest, context: RunContext): boolean {
+  const { operation, task } = request;
+  const { transferMode, dryRun } = effectiveRun(request);
+  return task.lease && operation === 'sync' && !dryRun && (context.isPush || transferMode === 'move');
+}
+
 /**
- * Takes the lease where the run writes to the remote side; undefined where none is needed. A restore never leaves a trace
- * in the bucket. Waits or throws {@link PrefixInUse}, as the task says.
+ * Takes the lease; waits or throws {@link PrefixInUse}, as the task says.
+ *
+ * @param store the bucket, without the guard that the lease is for the run's own requests
+ * @param durationMs of the lease; default: the engine's
  */
 export async function takeLease(
   request: RunRequest,
   context: RunContext,
   store: Store,
-): Promise<Lease | undefined> {
-  const { operation, task, dataFolder } = request;
-  const { transferMode, dryRun } = effectiveRun(request);
-  const writesRemote = context.isPush || transferMode === 'move';
-  if (!task.lease || operation !== 'sync' || !writesRemote || dryRun) return undefined;
+  durationMs: number | undefined,
+): Promise<Lease> {
+  const { task } = request;
   const backup = task.backupFolder === '' || !context.isPush ? [] : [prefixOfFolder(task.backupFolder)];
   const options = {
     store,
     prefixes: [context.remote.prefix, ...backup],
-    holder: {
-      installation: installationId(dataFolder),
-      host: hostname(),
-      taskId: task.taskId,
-      task: task.name,
-    },
+    holder: { host: hostname(), taskId: task.taskId, task: task.name },
+    record: new LeaseFiles(request),
     signal: context.signal,
+    ...(durationMs === undefined ? {} : { durationMs }),
   };
   if (task.whenBusy === 'skip') {
     const taken = await Lease.take(options);
@@ -57,22 +59,4 @@ export async function takeLease(
 
 function heldBy({ host, task, prefix }: ForeignLease): string {
   return `"${prefix === '' ? '/' : prefix}" is in use by the task "${task}" on ${host}`;
-}
-
-/** Made once for this data folder: by it a lease of an earlier run is recognised as our own. */
-function installationId(dataFolder: string): string {
-  const file = join(dataFolder, 'installation');
-  try {
-    return readFileSync(file, 'utf8').trim();
-  } catch {
-    const id = randomUUID();
-    mkdirSync(dataFolder, { recursive: true });
-    // Two processes that start together agree on the one that was written first.
-    try {
-      writeFileSync(file, id, { flag: 'wx' });
-      return id;
-    } catch {
-      return readFileSync(file, 'utf8').trim();
-    }
-  }
 }

@@ -14,7 +14,7 @@ import { Exchange } from './http/exchange.js';
 import type { HttpRequest, HttpResponse } from './http/messages.js';
 import { type ProxyEnvironment, proxyFor } from './http/proxy.js';
 import { Pool, ProxyAgent } from './http/undici.js';
-import type { Patience } from './store.js';
+import type { Patience, WriteGuard } from './store.js';
 
 export type { HttpRequest, HttpResponse } from './http/messages.js';
 export {
@@ -38,6 +38,7 @@ export interface HttpClientOptions {
   silenceMs?: number;
   /** Limits for connecting and for silence where a person waits; `silenceMs` goes first. */
   patience?: Patience;
+  guard?: WriteGuard;
   environment?: ProxyEnvironment;
 }
 
@@ -73,6 +74,11 @@ export class HttpClient {
 
   /** Sends `request` once. */
   send(request: HttpRequest): Promise<HttpResponse> {
+    const waiting = request.changes === true ? this.options.guard?.confirm() : undefined;
+    return waiting === undefined ? this.#dispatch(request) : waiting.then(() => this.#dispatch(request));
+  }
+
+  #dispatch(request: HttpRequest): Promise<HttpResponse> {
     if (request.signal?.aborted || this.#closed) return Promise.reject(abortedError());
     let route: Route;
     try {
@@ -80,7 +86,8 @@ export class HttpClient {
     } catch (error) {
       return Promise.reject(error);
     }
-    const exchange = new Exchange(request, this.#onFinished);
+    const guard = request.changes === true ? this.options.guard : undefined;
+    const exchange = new Exchange(request, this.#onFinished, guard);
     this.#running.add(exchange);
     if (request.silenceMs !== undefined) this.#silence.set(exchange, request.silenceMs);
     this.#watch ??= setInterval(this.#endSilentOnes, Math.min(1000, this.#silenceMs / 4)).unref();

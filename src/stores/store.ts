@@ -521,6 +521,19 @@ export interface AccountContext {
   maxConnections?: number;
   /** How long to insist on an answer; left out: as long as a run at night should. */
   patience?: Patience;
+  /** Asked before each attempt of each request that changes what is stored. Default: all are allowed. */
+  guard?: WriteGuard;
+}
+
+/**
+ * Whether this process may change what is stored, as long as it holds a lease (engine/lease.ts). The HTTP client of all
+ * providers asks it; they only say which requests change something.
+ */
+export interface WriteGuard {
+  /** As it is now: looked at once more when the request has its connection. */
+  readonly isValid: boolean;
+  /** Undefined: it may. Else a promise for that, which throws where it may not any more. */
+  confirm(): Promise<void> | undefined;
 }
 
 /** Less of it where a person waits for the answer. */

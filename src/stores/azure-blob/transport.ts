@@ -13,6 +13,9 @@ import { errorFromAnswer, errorSubject, explainUnreachable } from './errors.js';
 /** The version of the service whose rules these requests follow: with the cold tier and encoded names in listings. */
 const SERVICE_VERSION = '2021-12-02';
 
+/** Kinds of requests that change nothing. */
+const READING: readonly AzureRequest['kind'][] = ['LIST', 'HEAD', 'GET'];
+
 /** Clocks that differ by less are not corrected. Azure refuses requests that are 15 minutes off. */
 const CLOCK_TOLERANCE_MS = 60_000;
 
@@ -77,6 +80,7 @@ export class AzureTransport {
       ...(context.maxConnections === undefined ? {} : { maxConnections: context.maxConnections }),
       ...(tuning.silenceMs === undefined ? {} : { silenceMs: tuning.silenceMs }),
       patience: context.patience,
+      guard: context.guard,
     });
   }
 
@@ -135,6 +139,7 @@ export class AzureTransport {
         path,
         headers,
         ...(body === undefined ? {} : { body: body instanceof Uint8Array ? body : () => body.read() }),
+        changes: !READING.includes(request.kind),
         ...(request.signal === undefined ? {} : { signal: request.signal }),
       });
       this.#learnTime(response.headers.date);

@@ -29,6 +29,9 @@ export interface TransportTuning {
   retry?: RetryPolicy;
 }
 
+/** Kinds of calls that change nothing. */
+const READING: readonly RequestKind[] = ['LIST', 'HEAD', 'GET'];
+
 export type RequestKind = 'LIST' | 'HEAD' | 'GET' | 'PUT' | 'POST' | 'DELETE' | 'COPY';
 
 export interface DropboxCall {
@@ -95,6 +98,7 @@ export class DropboxTransport {
       ...(context.maxConnections === undefined ? {} : { maxConnections: context.maxConnections }),
       ...(tuning.silenceMs === undefined ? {} : { silenceMs: tuning.silenceMs }),
       patience: context.patience,
+      guard: context.guard,
     });
     this.#tokens = new Tokens(credential, this.#http, () => context.onRequest?.('POST'));
     this.root = new PathRoot(({ maxAttempts, signal }) =>
@@ -237,6 +241,7 @@ export class DropboxTransport {
         ],
         ...(body === undefined ? {} : { body: body instanceof Uint8Array ? body : () => body.read() }),
         ...(stream === true ? { stream } : {}),
+        changes: call.route.startsWith('files/') && !READING.includes(call.kind),
         ...(call.signal === undefined ? {} : { signal: call.signal }),
       });
       this.#learnTime(response.headers.date);

@@ -47,6 +47,8 @@ export interface ConnectionTuning {
   silenceMs?: number;
 }
 
+/** Kinds of requests that change nothing. */
+const READING: readonly RequestKind[] = ['LIST', 'HEAD', 'GET'];
 const USER_AGENT = 'node-red-cloud-sync';
 /** Buffers above this go out in steps, and then undici has to be told the length. */
 const LARGE_BODY = 256 * 1024;
@@ -68,6 +70,7 @@ export class GcsConnection {
       ...(context.maxConnections === undefined ? {} : { maxConnections: context.maxConnections }),
       ...(tuning.silenceMs === undefined ? {} : { silenceMs: tuning.silenceMs }),
       patience: context.patience,
+      guard: context.guard,
     });
     const connection = this;
     const clock = {
@@ -175,6 +178,7 @@ export class GcsConnection {
       ...(source === undefined ? {} : { body: source }),
       ...(request.stream === undefined ? {} : { stream: request.stream }),
       ...(request.silenceMs === undefined ? {} : { silenceMs: request.silenceMs }),
+      changes: !READING.includes(request.kind),
       ...(request.signal === undefined ? {} : { signal: request.signal }),
     });
     if (this.#clockOffset === undefined) this.#readClock(response.headers);

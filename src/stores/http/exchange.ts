@@ -2,6 +2,7 @@
 
 import type { Dispatcher } from 'undici';
 import { abortedError, CloudSyncError } from '../../errors.js';
+import type { WriteGuard } from '../store.js';
 import { transportError } from './errors.js';
 import type { HttpRequest, HttpResponse } from './messages.js';
 
@@ -41,6 +42,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   constructor(
     private readonly request: HttpRequest,
     private readonly onFinished: (exchange: Exchange) => void,
+    private readonly guard?: WriteGuard,
   ) {
     this.response = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -89,6 +91,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.lastActivity = performance.now();
     if (this.#ended) abort(abortedError());
     else this.#abort = abort;
+    // Making the connection may have taken long; the next attempt confirms it anew.
+    if (this.guard?.isValid === false) {
+      this.cancel(new CloudSyncError('BUSY', 'The lease ran out before it was sent', { retryable: true }));
+    }
   }
 
   onHeaders(status: number, raw: Buffer[], resume: () => void): boolean {

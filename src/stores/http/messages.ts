@@ -14,6 +14,8 @@ export interface HttpRequest {
   stream?: boolean;
   /** Instead of the client's, for requests on which a server thinks for long. ms. */
   silenceMs?: number;
+  /** It changes what is stored: sent only with the consent of the client's guard. */
+  changes?: boolean;
   signal?: AbortSignal;
 }
 

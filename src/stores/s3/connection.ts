@@ -139,6 +139,7 @@ export class S3Connection {
         : { maxConnections: options.context.maxConnections }),
       ...(options.silenceMs === undefined ? {} : { silenceMs: options.silenceMs }),
       patience: options.context.patience,
+      guard: options.context.guard,
     });
   }
 
@@ -264,6 +265,7 @@ export class S3Connection {
       ...(body === undefined || body.size === 0 ? {} : { body: body.source }),
       ...(request.stream === undefined ? {} : { stream: request.stream }),
       ...(request.silenceMs === undefined ? {} : { silenceMs: request.silenceMs }),
+      changes: !READING.includes(request.kind),
       ...(request.signal === undefined ? {} : { signal: request.signal }),
     });
     const response = bucketInHost ? await send.catch((error) => this.#blameHostStyle(error)) : await send;
@@ -405,6 +407,8 @@ export class S3Connection {
   }
 }
 
+/** Kinds of requests that change nothing. */
+const READING: readonly RequestKind[] = ['LIST', 'HEAD', 'GET'];
 const USER_AGENT = 'node-red-cloud-sync';
 /** Buffers above this go out in steps, and then undici has to be told the length. */
 const LARGE_BODY = 256 * 1024;
