@@ -4,6 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openAzureBlobAccount } from '../../src/stores/azure-blob.js';
+import { openB2Account } from '../../src/stores/b2.js';
 import { openDropboxAccount } from '../../src/stores/dropbox.js';
 import { openGoogleCloudStorageAccount } from '../../src/stores/google-cloud-storage.js';
 import { openLocalStore } from '../../src/stores/local.js';
@@ -13,6 +14,7 @@ import { openS3Account } from '../../src/stores/s3.js';
 import type { Account, AccountContext, Store } from '../../src/stores/store.js';
 import { DiskFaults, faultyDisk } from '../faults/local-disk.js';
 import { type Azurite, startAzurite } from '../servers/azurite.js';
+import { type B2Server, startB2Server } from '../servers/b2/server.js';
 import { type DropboxServer, startDropboxServer } from '../servers/dropbox/server.js';
 import {
   type GoogleCloudStorageServer,
@@ -24,7 +26,15 @@ import type { Random } from './random.js';
 import { insideOfServer, type RawStore, throughItsInterface } from './sides.js';
 import { withSmallParts } from './small-parts.js';
 
-export const KINDS = ['s3', 'memory', 'local', 'azure', 'google', 'dropbox'] as const;
+export const KINDS = [
+  's3',
+  'b2',
+  'azure-blob',
+  'google-cloud-storage',
+  'dropbox',
+  'local',
+  'memory',
+] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** Where a server is and who asks. */
@@ -33,14 +43,18 @@ export interface S3Access {
   secrets: Record<string, string>;
 }
 
+const IMPATIENT = {
+  retryPolicy: { attempts: 4, baseDelayMs: 1, maxDelayMs: 4, maxRetryAfterMs: 100 },
+  silenceMs: 500,
+};
+
 /** An account whose files are cut into small parts, and who doesn't wait long. */
 export function openImpatiently({ config, secrets }: S3Access, context: AccountContext): Account {
-  const account = openS3Account(config, secrets, context, {
-    retryPolicy: { attempts: 4, baseDelayMs: 1, maxDelayMs: 4, maxRetryAfterMs: 100 },
-    silenceMs: 500,
-  });
-  return openingSmallParts(account, 4_000, 3_000);
+  return openingSmallParts(openS3Account(config, secrets, context, IMPATIENT), 4_000, 3_000);
 }
+
+/** What the strict S3 server and Backblaze's in front of it are started with: even a small tree has several pages. */
+const SMALL = { minPartSize: 1, logLimit: 0, listPageSize: 5 };
 
 /** A remote side for one world: empty, its own bucket. */
 export interface Place {
@@ -70,6 +84,7 @@ export interface Place {
 /** Servers that are started once and serve all worlds. */
 export class Places {
   private s3: S3Server | undefined;
+  private b2: B2Server | undefined;
   private azurite: Azurite | undefined;
   private google: GoogleCloudStorageServer | undefined;
   private dropbox: DropboxServer | undefined;
@@ -80,8 +95,9 @@ export class Places {
   async make(kind: Kind, random: Random, folder: string): Promise<Place> {
     const bucket = `world-${++this.count}`;
     if (kind === 's3') return this.s3Place(bucket, random);
-    if (kind === 'azure') return this.azurePlace(bucket);
-    if (kind === 'google') return this.googlePlace(bucket);
+    if (kind === 'b2') return this.b2Place(bucket);
+    if (kind === 'azure-blob') return this.azurePlace(bucket);
+    if (kind === 'google-cloud-storage') return this.googlePlace(bucket);
     if (kind === 'dropbox') return this.dropboxPlace();
     if (kind === 'memory') return storePlace(kind, bucket, openMemoryStore());
     const root = join(folder, 'remote');
@@ -91,34 +107,62 @@ export class Places {
 
   async stop(): Promise<void> {
     await this.s3?.stop();
+    await this.b2?.stop();
     await this.azurite?.stop();
     await this.google?.stop();
     await this.dropbox?.stop();
   }
 
   private async s3Place(bucket: string, random: Random): Promise<Place> {
-    // Pages of five keys: even a small tree has several.
-    this.s3 ??= await startS3Server({ minPartSize: 1, logLimit: 0, listPageSize: 5 });
+    if (this.s3 === undefined) {
+      this.s3 = await startS3Server(SMALL);
+      this.watchRequests(this.s3);
+    }
     const server = this.s3;
-    if (this.count === 1) this.watchRequests(server);
     const keepsVersions = random.chance(0.2);
     server.createBucket({ name: bucket, ...(keepsVersions ? { versioning: 'Enabled' } : {}) });
     const config = { endpoint: server.url, region: server.region };
     const secrets = { accessKeyId: server.accessKeyId, secretAccessKey: server.secretAccessKey };
-    const calm = openS3Account(config, secrets, {});
     return {
+      ...this.placeAt(server, bucket, () => openS3Account(config, secrets, {})),
       kind: 's3',
-      bucket,
-      raw: insideOfServer(server, bucket),
       open: (context) => openImpatiently({ config, secrets }, context),
       access: { config, secrets },
+      keepsVersions,
+    };
+  }
+
+  private async b2Place(bucket: string): Promise<Place> {
+    if (this.b2 === undefined) {
+      this.b2 = await startB2Server(SMALL);
+      this.watchRequests(this.b2.s3);
+    }
+    const { s3, url: endpoint } = this.b2;
+    this.b2.createBucket(bucket);
+    const { applicationKeyId, applicationKey } = this.b2.addKey();
+    const secrets = { applicationKeyId, applicationKey };
+    return {
+      ...this.placeAt(s3, bucket, () => openB2Account({ endpoint }, secrets, {})),
+      kind: 'b2',
+      open: (context) =>
+        openingSmallParts(openB2Account({ endpoint }, secrets, context, IMPATIENT), 4_000, 3_000),
+      keepsVersions: true,
+    };
+  }
+
+  /** What the places behind the strict S3 server have in common. */
+  private placeAt(server: S3Server, bucket: string, openAccount: () => Account) {
+    const calm = openAccount();
+    return {
+      bucket,
+      raw: insideOfServer(server, bucket),
       openCalm: () => calm.openStore(bucket),
-      makeFaults: (faultRandom) => makeFaults(server, bucket, faultRandom),
+      makeFaults: (random: Random) => makeFaults(server, bucket, random),
       clearFaults: () => {
         server.faults.clear();
         server.clock.reset();
       },
-      idle: async (afterBreak) => {
+      idle: async (afterBreak: boolean) => {
         // Requests that were given up may lie in sockets still, not yet read.
         let seen = this.started;
         for (let calm = 0; calm < (afterBreak ? 20 : 3); calm++) {
@@ -127,7 +171,7 @@ export class Places {
           seen = this.started;
         }
       },
-      afterRequests: (count, call) => {
+      afterRequests: (count: number, call: () => void) => {
         let left = count;
         server.faults.add({
           match: (request) => {
@@ -137,9 +181,9 @@ export class Places {
           action: { type: 'delay', ms: 0 },
         });
       },
-      beginForeignUploads: async (keys) => {
+      beginForeignUploads: async (keys: readonly string[]) => {
         server.clock.advance(-3_600_000);
-        const other = openS3Account(config, secrets, {});
+        const other = openAccount();
         for (const key of keys) await other.openStore(bucket).createUpload(key, 10_000_000);
         await other.close();
         server.clock.reset();
@@ -147,7 +191,6 @@ export class Places {
       },
       pendingUploads: () =>
         server.objects.pendingUploads(bucket).map(({ key, uploadId }) => ({ key, id: uploadId })),
-      keepsVersions,
       close: () => calm.close(),
     };
   }
@@ -174,7 +217,7 @@ export class Places {
       openAzureBlobAccount({ endpoint: `${endpoint}/${accountName}`, accountName }, { accountKey }, context);
     const calm = open({});
     await calm.createBucket(bucket);
-    const place = storePlace('azure', bucket, calm.openStore(bucket));
+    const place = storePlace('azure-blob', bucket, calm.openStore(bucket));
     return { ...place, close: () => calm.close() };
   }
 
@@ -189,7 +232,7 @@ export class Places {
       {},
       { retryPolicy },
     );
-    const place = storePlace('google', bucket, account.openStore(bucket));
+    const place = storePlace('google-cloud-storage', bucket, account.openStore(bucket));
     return { ...place, close: () => account.close() };
   }
 

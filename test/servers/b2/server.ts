@@ -14,7 +14,7 @@
 import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { parseTarget } from '../s3/request.js';
-import { type S3Server, startS3Server } from '../s3/server.js';
+import { type S3Server, type S3ServerOptions, startS3Server } from '../s3/server.js';
 import { allowsRequest, type B2Key, type B2KeyOptions, makeKey } from './keys.js';
 import { NativeInterface } from './native.js';
 
@@ -45,8 +45,9 @@ export interface B2Server {
   stop(): Promise<void>;
 }
 
-export async function startB2Server(): Promise<B2Server> {
-  const s3 = await startS3Server({ port: 0, region: 'us-west-004' });
+/** `options` are those of the S3 server behind it. */
+export async function startB2Server(options: Partial<S3ServerOptions> = {}): Promise<B2Server> {
+  const s3 = await startS3Server({ port: 0, region: 'us-west-004', ...options });
   const accountId = '15f935cf4dcb';
   const masterKey: B2Key = { ...makeKey({}), applicationKeyId: accountId };
   const keys = new Map([[accountId, masterKey]]);
