@@ -27,6 +27,7 @@ import { isNodeRedStopping, watchForStop } from './stopping.js';
 export { asCloudSyncError, CloudSyncError } from '../src/errors.js';
 export { CREDENTIAL_SECRETS } from './credential-secrets.js';
 export { confinePath } from './local-paths.js';
+export { previewRequest } from './preview-request.js';
 export { localFolder } from './properties.js';
 export { deployedTask, messageAllowing, packageSettings, requestWithoutNode } from './requests.js';
 export { addRoute, type RouteInput, textOf } from './routes.js';

@@ -11,8 +11,8 @@ import type { RED } from './requests.js';
 import { readCredential, type SavedNode } from './task-settings.js';
 
 /** What Node-RED's dialogs show for a stored password. */
-const STORED = '__PWRD__';
-const ENVIRONMENT = /^\$\{[^}]+\}$/;
+export const STORED = '__PWRD__';
+export const ENVIRONMENT = /^\$\{[^}]+\}$/;
 
 /** Who is asked and as whom: with any of these changed, a stored secret has to be typed again. */
 function decidesWhereSecretsGo(field: ProviderField): boolean {
@@ -20,9 +20,9 @@ function decidesWhereSecretsGo(field: ProviderField): boolean {
   return !['region', 'forcePathStyle', 'maxUploadParts', 'projectId'].includes(field.name);
 }
 
-type Fields = Readonly<Record<string, unknown>>;
+export type Fields = Readonly<Record<string, unknown>>;
 
-function asFields(value: unknown, field: string): Fields {
+export function asFields(value: unknown, field: string): Fields {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Fields;
   throw new CloudSyncError('INVALID_INPUT', `${field} has to be an object`, { field });
 }

@@ -163,10 +163,12 @@ export class StateIndex {
    * @param folder this task's folder of state
    * @param binding everything the entries depend on (provider, endpoint, bucket, folder, local path and device,
    *   encryption, filter); with another binding the index is another one
+   * @param readOnly leaves everything as it is: another run may be writing it
    */
   constructor(
     private readonly folder: string,
     binding: readonly string[],
+    private readonly readOnly = false,
   ) {
     this.file = join(folder, 'index');
     this.journalFile = join(folder, 'index.journal');
@@ -175,7 +177,7 @@ export class StateIndex {
 
   /** Takes up what an interrupted run left in its journal. Call it before {@link pages}. */
   recover(): void {
-    if (!existsSync(this.journalFile)) return;
+    if (this.readOnly || !existsSync(this.journalFile)) return;
     if (headerOf(this.journalFile) === this.header) this.mergeJournal();
     rmSync(this.journalFile, { force: true });
   }

@@ -11,6 +11,14 @@ export function safeFileName(id: string): string {
 }
 
 /** Where all is kept that a node's runs have to know of each other. */
-export function stateFolderOf({ dataFolder, nodeId }: { dataFolder: string; nodeId: string }): string {
-  return join(dataFolder, 'state', safeFileName(nodeId));
+export function stateFolderOf({
+  dataFolder,
+  nodeId,
+  previewOf = nodeId,
+}: {
+  dataFolder: string;
+  nodeId: string;
+  previewOf?: string;
+}): string {
+  return join(dataFolder, 'state', safeFileName(previewOf));
 }

@@ -57,8 +57,8 @@ export function transferSettings(
 }
 
 /** Where the task pushes to. */
-export function taskPlace({ nodeId, task }: RunRequest, bare: Store): TaskPlace {
-  return { nodeId, task: task.name, store: bare.identity, prefix: prefixOfFolder(task.folder) };
+export function taskPlace({ nodeId, previewOf = nodeId, task }: RunRequest, bare: Store): TaskPlace {
+  return { nodeId: previewOf, task: task.name, store: bare.identity, prefix: prefixOfFolder(task.folder) };
 }
 
 /** Tasks that push into this one's prefix, relative to it. */

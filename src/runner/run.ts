@@ -141,14 +141,11 @@ export class Run {
     const report = reportOf(this.request, this.#times(), result);
     this.state = 'finished';
     this.report = report;
-    const remembered = history
-      .add(
-        this.request.nodeId,
-        report,
-        report.status === 'aborted' && this.#wasInterrupted(),
-        this.request.resumption,
-      )
-      .then(() => history.end(report.runId));
+    const { nodeId, previewOf, resumption } = this.request;
+    const isInterrupted = report.status === 'aborted' && this.#wasInterrupted();
+    const remembered = Promise.resolve(
+      previewOf === undefined ? history.add(nodeId, report, isInterrupted, resumption) : undefined,
+    ).then(() => history.end(report.runId));
     // A data folder that hangs must not keep the report back.
     await Promise.race([remembered, new Promise((resolve) => setTimeout(resolve, 1000).unref())]);
     this.#tell((listener) => listener.onFinish(report));

@@ -112,6 +112,8 @@ export interface RunRequest {
   configurationHash?: string;
   /** Only for runs that go on by themselves when Node-RED starts again. */
   resumption?: Resumption;
+  /** Of a dry run of values that aren't deployed: the node whose state it reads. It changes none and isn't remembered. */
+  previewOf?: string;
   task: TaskSettings;
   /** `pendingDeletes.hash` of an earlier report: exactly those files may be deleted, in this run. Never from a message. */
   allowedDeletes?: string;
