@@ -26,14 +26,14 @@ import { encryptedNames } from '../stores/encryption/names.js';
 import { openLocalStore, removeStaleTemporaryFiles } from '../stores/local.js';
 import { providerNames } from '../stores/names.js';
 import { providerById } from '../stores/registry.js';
-import type { Account, Store } from '../stores/store.js';
+import type { Account, Store, WriteGuard } from '../stores/store.js';
 import { checkPassword, encryptedStore } from '../stores/wrap/encrypted.js';
 import { linksAsFiles } from '../stores/wrap/links-as-files.js';
 import { throttledStore } from '../stores/wrap/throttled.js';
 import { effectiveRun } from './claims.js';
 import { safeFileName, stateFolderOf } from './file-names.js';
 import { allMatch, withField } from './outcome.js';
-import { PrefixInUse, takeLease } from './run-lease.js';
+import { needsLease, PrefixInUse, takeLease } from './run-lease.js';
 import { filterOf, taskPlace, transferSettings } from './run-settings.js';
 import type { SnapshotView } from './snapshot.js';
 import type { RunRequest, TaskSettings } from './task.js';
@@ -47,6 +47,8 @@ export interface ExecutionHost {
   log(entry: LogEntry): void;
   /** Read instead of the local folder. */
   snapshot?: SnapshotView;
+  /** ms a lease holds without being renewed; default: the engine's. */
+  leaseMs?: number;
 }
 
 export interface ExecutionProgress {
@@ -83,6 +85,8 @@ class Running {
   private phase: Phase = 'listing';
   private context: RunContext | undefined;
   private account: Account | undefined;
+  /** Its requests need no lease. */
+  private leaseAccount: Account | undefined;
   private bare: Store | undefined;
   private readonly requests: Record<string, number> = {};
   private readonly host: ExecutionHost;
@@ -124,6 +128,7 @@ class Running {
     } finally {
       await this.context?.local.store.close().catch(() => {});
       await this.account?.close().catch(() => {});
+      await this.leaseAccount?.close().catch(() => {});
       rmSync(this.workFolder, { recursive: true, force: true });
     }
   }
@@ -143,7 +148,7 @@ class Running {
       mkdirSync(this.stateFolder, { recursive: true, mode: 0o700 });
       writeFileSync(unfinished, '');
     }
-    context.lease = await takeLease(this.request, context, this.bare!);
+    await this.takeLease(context);
     try {
       await runTransfer(context);
     } finally {
@@ -157,6 +162,14 @@ class Running {
       rememberTaskPlace(this.stateFolder, taskPlace(this.request, this.bare!));
   }
 
+  private async takeLease(context: RunContext): Promise<void> {
+    if (!needsLease(this.request, context)) return;
+    // In a class that can be read at any time.
+    this.leaseAccount = await this.openAccount({ storageClass: '', deleteVersions: false });
+    const store = this.leaseAccount.openStore(this.request.task.bucket);
+    context.lease = await takeLease(this.request, context, store, this.host.leaseMs);
+  }
+
   private get stateFolder(): string {
     return stateFolderOf(this.request);
   }
@@ -168,7 +181,8 @@ class Running {
     if (request.operation !== 'verify') checkPlace(effective.path, this.stateFolder);
     const filter = filterOf(request);
     const cipher = await cipherOf(task);
-    this.account = await this.openAccount();
+    const { storageClass, deleteVersions } = task;
+    this.account = await this.openAccount({ storageClass, deleteVersions }, this.guard());
     const bare = this.account.openStore(task.bucket);
     // What an account can do (versions, order of listing) may be known only once it was asked.
     await bare.check(host.signal);
@@ -240,8 +254,22 @@ class Running {
     return keepSymlinks ? linksAsFiles(store, [path, store.identity.slice('file://'.length)]) : store;
   }
 
-  private async openAccount(): Promise<Account> {
-    const { credential, storageClass, serverSideEncryption, chunkSize, deleteVersions } = this.request.task;
+  /** What the run sends is kept back while its lease isn't valid. */
+  private guard(): WriteGuard {
+    const leaseOf = () => this.context?.lease;
+    return {
+      get isValid() {
+        return leaseOf()?.isValid ?? true;
+      },
+      confirm: () => leaseOf()?.confirm(),
+    };
+  }
+
+  private async openAccount(
+    { storageClass, deleteVersions }: Pick<TaskSettings, 'storageClass' | 'deleteVersions'>,
+    guard?: WriteGuard,
+  ): Promise<Account> {
+    const { credential, serverSideEncryption, chunkSize } = this.request.task;
     const open = await providerById(credential.provider).load();
     return open(credential.config, credential.secrets, {
       onRequest: (kind) => {
@@ -249,6 +277,7 @@ class Running {
       },
       onRetry: (error, attempt) => {
         this.context?.gate.slowDown();
+        this.context?.uplink.onRetry(error);
         this.host.log({
           time: Date.now(),
           level: 'warning',
@@ -257,6 +286,7 @@ class Running {
           message: `${error.message} (attempt ${attempt})`,
         });
       },
+      guard,
       options: {
         storageClass: storageClass === '' ? undefined : storageClass,
         serverSideEncryption: serverSideEncryption === '' ? undefined : serverSideEncryption,
