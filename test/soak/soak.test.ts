@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Kind } from './places.js';
-import { type SoakResult, soak } from './soak.js';
+import { inWords, SEED, soak } from './soak.js';
 
 /**
  * Steps a store has to reach, and the time it may take for them, ms. Servers are left to `npm run soak`: which of their
@@ -13,15 +13,12 @@ const PLAN: { kind: Kind; steps: number; withinMs: number }[] = [
 /** A run of steps shorter than this has shown nothing. */
 const LEAST_STEPS = 40;
 
-/** The same in every test run, so that a failure is a change's doing; `npm run soak` looks at others. */
-const SEED = Number(process.env.SOAK_SEED ?? 2026);
-
 describe('a soak of random trees, edits, faults and aborts', () => {
   for (const { kind, steps, withinMs } of PLAN) {
     it(`loses nothing and tells no lie: ${kind}`, async function () {
       this.timeout(withinMs + 60_000);
       const result = await soak({ seed: SEED, kind, steps, withinMs });
-      console.log(`      ${inWords(result, kind)}`);
+      console.log(`      ${inWords(result)}`);
       assert.ok(result.steps >= Math.min(steps, LEAST_STEPS), `only ${result.steps} steps`);
       assert.ok((result.runs.success ?? 0) > result.steps / 4, 'hardly a run succeeds');
       assert.ok((result.runs.failed ?? 0) > 0 && (result.runs.aborted ?? 0) > 0, 'nothing ever goes wrong');
@@ -35,14 +32,3 @@ describe('a soak of random trees, edits, faults and aborts', () => {
     });
   }
 });
-
-function inWords({ worlds, steps, runs, faults, durationMs, heap }: SoakResult, kind: Kind): string {
-  const struck = Object.values(faults).reduce((sum, count) => sum + count, 0);
-  const kinds = Object.keys(faults).length;
-  const ends = Object.entries(runs).map(([status, count]) => `${count} ${status}`);
-  const megabytes = heap.map((bytes) => Math.round(bytes / 1e6)).join(' to ');
-  return (
-    `seed ${SEED}, ${kind}: ${steps} steps in ${worlds} worlds, ${ends.join(', ')}; ` +
-    `${struck} faults of ${kinds} kinds; heap ${megabytes} MB; ${(durationMs / 1000).toFixed(0)} s`
-  );
-}

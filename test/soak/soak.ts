@@ -7,6 +7,9 @@ import { type Kind, Places } from './places.js';
 import { Random } from './random.js';
 import { Broken, World, type WorldCounts, worldFolder } from './world.js';
 
+/** The same in every test run, so that a failure is a change's doing; `npm run soak` looks at others. */
+export const SEED = Number(process.env.SOAK_SEED ?? 2026);
+
 export interface SoakOptions {
   seed: number;
   kind: Kind;
@@ -21,6 +24,8 @@ export interface SoakOptions {
 }
 
 export interface SoakResult extends WorldCounts {
+  seed: number;
+  kind: Kind;
   worlds: number;
   steps: number;
   durationMs: number;
@@ -38,6 +43,8 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   const places = new Places();
   const startedAt = performance.now();
   const result: SoakResult = {
+    seed,
+    kind,
     runs: {},
     faults: {},
     codes: {},
@@ -76,6 +83,19 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   measure(result, 1);
   result.durationMs = performance.now() - startedAt;
   return result;
+}
+
+/** One line for people. */
+export function inWords(result: SoakResult): string {
+  const { seed, kind, worlds, steps, runs, faults, durationMs, heap } = result;
+  const struck = Object.values(faults).reduce((sum, count) => sum + count, 0);
+  const kinds = Object.keys(faults).length;
+  const ends = Object.entries(runs).map(([status, count]) => `${count} ${status}`);
+  const megabytes = heap.map((bytes) => Math.round(bytes / 1e6)).join(' to ');
+  return (
+    `seed ${seed}, ${kind}: ${steps} steps in ${worlds} worlds, ${ends.join(', ')}; ` +
+    `${struck} faults of ${kinds} kinds; heap ${megabytes} MB; ${(durationMs / 1000).toFixed(0)} s`
+  );
 }
 
 function measure(result: SoakResult, at: 0 | 1): void {
