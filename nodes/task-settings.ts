@@ -3,7 +3,7 @@
  * of Node-RED. Every error is INVALID_INPUT or CREDENTIAL_MISSING and names the field and the mend.
  */
 
-import { CloudSyncError } from '../src/errors.js';
+import { CloudSyncError, shortened } from '../src/errors.js';
 import type { RestoreSettings, TaskCredential, TaskSettings, VerifySettings } from '../src/runner/task.js';
 import { type ProviderField, providerById } from '../src/stores/registry.js';
 import type { CredentialConfig, CredentialSecrets } from '../src/stores/store.js';
@@ -78,7 +78,7 @@ function readField(field: ProviderField, value: unknown): unknown {
 
 /** How an error calls the config node to fix. */
 function credentialLabel(node: { id: string; name: string }): string {
-  return node.name === '' ? `cloud-credential ${node.id}` : `cloud-credential "${node.name}"`;
+  return node.name === '' ? `cloud-credential ${shortened(node.id)}` : `cloud-credential ${shown(node.name)}`;
 }
 
 /**
