@@ -1,6 +1,6 @@
 /**
  * Node-RED with this package, an S3-compatible server and a folder to back up, all on this machine: what `npm start`
- * shows. Everything it makes lies in `.demo/`.
+ * shows. Everything it makes lies in `.demo/`, or in the folder that DEMO_FOLDER names.
  */
 
 import { existsSync, readFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { type FlowNode, startNodeRed } from './demo/node-red.js';
 import { DEMO_PROVIDERS, type DemoProvider } from './demo/providers.js';
 import { makeSample } from './demo/sample.js';
 
-const FOLDER = resolve('.demo');
+const FOLDER = resolve(process.env.DEMO_FOLDER ?? '.demo');
 const SAMPLE = join(FOLDER, 'sample');
 const EXAMPLE = join('examples', '1 - Back up, verify and restore.json');
 /** MiB of the largest file in the sample. */

@@ -32,8 +32,8 @@ function logLine({ time, level, event, path, bytes, message }: LogEntry): JQuery
   );
 }
 
-function textLine({ time, level, event, path = '', bytes = '', message = '' }: LogEntry): string {
-  return `${[new Date(time).toISOString(), level, event, path, bytes, message].join('\t')}\n`;
+function textLine({ time, level, event, path = '', bytes, message = '' }: LogEntry): string {
+  return `${[new Date(time).toISOString(), level, event, path, bytes ?? '', message].join('\t')}\n`;
 }
 
 function saveAs(name: string, parts: string[]): void {

@@ -6,6 +6,7 @@ import { Card } from './sidebar-card.js';
 import { button, element, icon, t } from './text.js';
 
 const REFRESH_MS = 30_000;
+const SECOND_LOOK_MS = 1500;
 /** Kinds of nodes, in the order in which they are listed. */
 const ORDER = ['sync', 'verify', 'restore'];
 
@@ -19,7 +20,7 @@ class Sidebar {
 
   constructor() {
     this.fillEmpty();
-    this.list.on('cloud-sync-refresh', () => void this.refresh());
+    this.list.on('cloud-sync-refresh', () => void this.refresh(true));
     RED.sidebar.addTab({
       id: 'cloud-sync',
       name: t('sidebar.title'),
@@ -62,40 +63,46 @@ class Sidebar {
     else card.update(node, this.timeZone);
   }
 
-  private async refresh(): Promise<void> {
+  /** `isFinal`: what is missing now is gone. */
+  private async refresh(isFinal = false): Promise<void> {
     try {
       const { nodes, timeZone } = await get<{ nodes: DeployedNode[]; timeZone: string }>('tasks');
       this.timeZone = timeZone;
-      this.showAll(nodes);
+      this.showAll(nodes, isFinal);
     } catch {
       // Not logged in yet, or Node-RED restarts: the next event asks again.
     }
   }
 
-  private showAll(nodes: DeployedNode[]): void {
-    nodes.sort(
-      (one, other) =>
-        ORDER.indexOf(one.operation) - ORDER.indexOf(other.operation) || one.name.localeCompare(other.name),
-    );
-    for (const [id, card] of this.cards) {
-      if (nodes.some((node) => node.id === id)) continue;
-      card.root.remove();
-      this.cards.delete(id);
-    }
+  private showAll(nodes: DeployedNode[], isFinal: boolean): void {
     for (const node of nodes) {
       const card = this.cards.get(node.id) ?? new Card(node);
       this.cards.set(node.id, card);
       card.update(node, this.timeZone);
     }
-    this.arrange(nodes.map(({ id }) => this.cards.get(id)!.root[0]!));
-    this.empty.toggle(nodes.length === 0);
+    const missing = [...this.cards.keys()].filter((id) => !nodes.some((node) => node.id === id));
+    // A deploy closes nodes and starts them again: their cards stay, with all that is open in them.
+    if (missing.length > 0 && !isFinal) setTimeout(() => void this.refresh(true), SECOND_LOOK_MS);
+    else for (const id of missing) this.remove(id);
+    this.arrange();
+    this.empty.toggle(this.cards.size === 0);
+  }
+
+  private remove(id: string): void {
+    this.cards.get(id)?.root.remove();
+    this.cards.delete(id);
   }
 
   /** Moves only what stands elsewhere: what is moved loses the focus. */
-  private arrange(roots: HTMLElement[]): void {
+  private arrange(): void {
+    const cards = [...this.cards.values()].sort(
+      ({ node: one }, { node: other }) =>
+        ORDER.indexOf(one.operation) - ORDER.indexOf(other.operation) || one.name.localeCompare(other.name),
+    );
     const list = this.list[0]!;
-    roots.forEach((root, index) => {
-      if (list.children[index] !== root) list.insertBefore(root, list.children[index] ?? null);
+    cards.forEach(({ root }, index) => {
+      const there = list.children[index] ?? null;
+      if (there !== root[0]) list.insertBefore(root[0]!, there);
     });
   }
 }

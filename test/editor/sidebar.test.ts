@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { LOADED } from './browser.js';
 import { Workbench } from './workbench.js';
 
 describe('the sidebar', function () {
@@ -17,7 +18,10 @@ describe('the sidebar', function () {
     });
   });
   after(() => bench?.stop());
-  afterEach(() => bench.close());
+  afterEach(async () => {
+    bench.s3.network.latencyMs = 0;
+    await bench.close();
+  });
 
   const card = (name: string) => bench.page.locator('.cloud-sync-card').filter({ hasText: name });
 
@@ -65,7 +69,7 @@ describe('the sidebar', function () {
     const target = join(bench.root, 'restored');
     await page.locator('#cloud-sync-restore-path').fill(target);
     await page.locator('#cloud-sync-restore-now').click();
-    await bench.untilText('.cloud-sync-card', /restore Family photos.*1 file/s);
+    await bench.untilText('.cloud-sync-card', /restore Family photos.*1 file ·/s);
     assert.deepEqual(readdirSync(join(target, '2024')), ['c [1].jpg']);
     assert.deepEqual(readdirSync(target), ['2024']);
 
@@ -91,7 +95,7 @@ describe('the sidebar', function () {
       asOf: before.toISOString(),
     });
     await bench.showSidebar();
-    await bench.untilText('.cloud-sync-card', /restore Family photos.*4 files/s);
+    await bench.untilText('.cloud-sync-card', /restore Family photos.*4 files · .*just now/s);
     assert.equal(readFileSync(join(target, '2024', 'b.jpg'), 'utf8'), 'b as it was');
     assert.ok(page !== undefined);
   });
@@ -131,9 +135,15 @@ describe('the sidebar', function () {
     await bench.untilText('.cloud-sync-card', /Next/);
     await page.locator('[data-action="enabled"]').uncheck();
     await bench.untilText('.cloud-sync-card', /deploy to apply/);
+    await page.evaluate(`{
+      window.cardsGone = 0;
+      const count = (changes) => { for (const { removedNodes } of changes) window.cardsGone += removedNodes.length; };
+      new MutationObserver(count).observe(document.querySelector('.cloud-sync-cards'), { childList: true });
+    }`);
     await bench.deploy();
     assert.equal((await bench.deployed('task')).enabled, false);
     await page.waitForFunction("!document.querySelector('.cloud-sync-card').textContent.includes('Next')");
+    assert.equal(await page.evaluate('window.cardsGone'), 0, 'a deploy takes no card away');
   });
 
   it('shows what maxDelete has stopped, and allows exactly that once', async () => {
@@ -161,6 +171,103 @@ describe('the sidebar', function () {
     );
     assert.equal(existsSync(join(bench.root, 'photos', 'notes.txt')), true);
     assert.deepEqual(bench.faults, []);
+  });
+
+  it('follows the log of a run that goes on, and hands the whole log out', async () => {
+    const names = ['a.jpg', 'b.jpg', 'c.jpg'];
+    bench.write(Object.fromEntries(names.map((name) => [`followed/${name}`, name])));
+    bench.s3.network.latencyMs = 1200;
+    const task = bench.task({
+      ...{ id: 'followed', path: join(bench.root, 'followed'), folder: 'followed' },
+      ...{ transfers: 1, schedule: '0 3 * * *' },
+    });
+    const page = await bench.open([bench.credential(), task]);
+    await bench.showSidebar();
+    await bench.untilText('.cloud-sync-card', /Every day at 03:00.*Next/s);
+    await page.getByRole('button', { name: 'History and log' }).click();
+    await page.locator('[data-action="run"]').click();
+    await page.locator('[data-action="runYes"]').click();
+    await page.locator('.cloud-sync-run').filter({ hasText: 'running' }).click();
+    await bench.untilText('.cloud-sync-log-line', /transfer.*\.jpg/s);
+    // Still going on: what follows comes by itself.
+    await page.locator('[data-action="abort"]').waitFor();
+    bench.s3.network.latencyMs = 0;
+    await bench.untilText('.cloud-sync-card', /3 files · .*just now/s);
+    for (const name of names) {
+      await page.locator('.cloud-sync-log-line').filter({ hasText: name }).first().waitFor();
+    }
+    assert.equal(await page.locator('.cloud-sync-run').filter({ hasText: 'running' }).count(), 0);
+
+    const saving = page.waitForEvent('download');
+    await page.getByRole('button', { name: 'Download the log' }).click();
+    const saved = readFileSync(await (await saving).path(), 'utf8');
+    for (const name of names) assert.ok(saved.includes(name), saved);
+
+    // All of it comes from the server: it is there again after a reload.
+    await page.reload();
+    await page.waitForFunction(LOADED);
+    await bench.showSidebar();
+    await bench.untilText('.cloud-sync-card', /3 files · .*Every day at 03:00/s);
+    assert.deepEqual(bench.faults, []);
+  });
+
+  it('restores the backup as one of its runs has left it', async () => {
+    bench.s3.createBucket({ name: 'states', versioning: 'Enabled' });
+    const page = await bench.open([
+      bench.credential(),
+      bench.task({ id: 'states', bucket: 'states', name: 'States' }),
+    ]);
+    bench.write({ 'photos/notes.txt': 'first' });
+    await bench.run('states');
+    // The server keeps times in whole seconds.
+    await new Promise((done) => setTimeout(done, 2100));
+    bench.write({ 'photos/notes.txt': 'second' });
+    await bench.run('states');
+    await bench.showSidebar();
+    await page.locator('[data-action="restore"]').click();
+    const choice = page.locator('#cloud-sync-restore-state');
+    await choice.locator('option').nth(2).waitFor({ state: 'attached' });
+    await choice.selectOption({ index: 1 });
+    const item = page
+      .locator('.cloud-sync-restore-tree .red-ui-treeList-label')
+      .filter({ hasText: 'notes.txt' });
+    await item.filter({ hasText: '5 B' }).locator('.red-ui-treeList-checkbox').click();
+    const target = join(bench.root, 'earlier');
+    await page.locator('#cloud-sync-restore-path').fill(target);
+    await page.locator('#cloud-sync-restore-now').click();
+    await bench.untilText('.cloud-sync-card', /restore States.*1 file ·/s);
+    assert.equal(readFileSync(join(target, 'notes.txt'), 'utf8'), 'first');
+
+    // A moment that was not typed yet is no moment.
+    await page.locator('[data-action="restore"]').first().click();
+    await choice.selectOption('other');
+    await page.locator('#cloud-sync-restore-path').fill(target);
+    await page.locator('#cloud-sync-restore-now').click();
+    await bench.untilText('.cloud-sync-restore .cloud-sync-bad', /moment to restore/);
+    assert.deepEqual(bench.faults, []);
+  });
+
+  it('shows every file of a folder that is larger than a page', async () => {
+    for (let index = 0; index < 1003; index++) {
+      bench.s3.objects.put('archive', `many/${String(index).padStart(4, '0')}.txt`, Buffer.from('x'));
+    }
+    const page = await bench.open([bench.credential(), bench.task({ folder: 'many' })]);
+    await bench.showSidebar();
+    await page.locator('[data-action="restore"]').click();
+    const label = page.locator('.cloud-sync-restore-tree .red-ui-treeList-label');
+    await label.filter({ hasText: '0001.txt' }).locator('.red-ui-treeList-checkbox').click();
+    assert.equal(await label.filter({ hasText: '1002.txt' }).count(), 0);
+    await label.filter({ hasText: 'More' }).click();
+    await label.filter({ hasText: '1002.txt' }).locator('.red-ui-treeList-checkbox').click();
+    await bench.untilText('.cloud-sync-restore', /2 ticked/);
+    assert.deepEqual(bench.faults, []);
+  });
+
+  it('offers no restore of a task that pulls', async () => {
+    const page = await bench.open([bench.credential(), bench.task({ direction: 'pull' })]);
+    await bench.showSidebar();
+    await page.locator('[data-action="verify"]').waitFor();
+    assert.equal(await page.locator('[data-action="restore"]').count(), 0);
   });
 
   it('lets no message allow deletes', async () => {
