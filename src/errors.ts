@@ -127,6 +127,8 @@ export class CloudSyncError extends Error {
   readonly code: ErrorCode;
   readonly retryable: boolean;
   path?: string;
+  /** A request's body of so many bytes was cut on its way, though nothing else was being sent. */
+  cutBody?: number;
   readonly field?: string;
   readonly advice?: string;
   readonly retryAfterMs?: number;

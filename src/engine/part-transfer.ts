@@ -18,10 +18,53 @@ export async function sendInParts(sending: Sending): Promise<Sent> {
   const { run, job, opened, options } = sending;
   const content = contentOfOpened(opened);
   const hashes = run.isPush ? await hashesBefore(sending, content) : options.hashes;
+  for (;;) {
+    const sent = await tryInParts(sending, content, hashes);
+    if (sent !== undefined) return sent;
+    run.log('retry', job.path, {
+      level: 'warning',
+      message: 'No part gets through: begins anew with smaller ones',
+    });
+  }
+}
+
+/** Undefined where the parts are too large for the line and none has arrived. */
+async function tryInParts(
+  sending: Sending,
+  content: Content,
+  hashes: Sending['options']['hashes'],
+): Promise<Sent | undefined> {
+  const { run, job, opened, options } = sending;
   const fingerprint = fingerprintOf(opened.object);
   const { upload, arrived } = await openUpload(sending, content, fingerprint, hashes);
+  const { partSize } = upload.state;
+  const { minPartSize } = run.destination.store.features.upload;
+  let isGettingThrough = false;
+  const onArrived = () => {
+    isGettingThrough = true;
+    run.uplink.arrived();
+  };
   try {
-    const md5 = await sendParts(sending, upload, content, arrived, hashes?.md5 === undefined);
+    const md5 = await run.uplink.unlessTooLarge(
+      partSize,
+      (signal) =>
+        sendParts({
+          sending,
+          upload,
+          content,
+          arrived,
+          wantsMd5: hashes?.md5 === undefined,
+          onArrived,
+          signal,
+        }),
+      run.signal,
+      () => !isGettingThrough && partSize > minPartSize,
+    );
+    if (md5 === undefined) {
+      await upload.abort();
+      run.journal?.finished(job.destinationKey);
+      return undefined;
+    }
     const known = hashes?.md5 ?? md5;
     const destination = await upload.complete({
       ...options,
@@ -91,7 +134,13 @@ async function openUpload(
   if (store.abortUpload !== undefined) {
     run.journal?.beginning(job.destinationKey, job.path, store.serverTime?.() ?? Date.now());
   }
-  const upload = await store.createUpload(job.destinationKey, content.size, { ...options, hashes, content });
+  const partSize = run.uplink.partSize(store.features.upload.minPartSize);
+  const upload = await store.createUpload(job.destinationKey, content.size, {
+    ...options,
+    hashes,
+    content,
+    ...(partSize === undefined ? {} : { partSize }),
+  });
   run.journal?.started({ path: job.path, fingerprint, state: upload.state }, isOnlyOne);
   return { upload, arrived: new Map() };
 }
@@ -145,14 +194,21 @@ async function isSamePart(
   return (await hashContent(own, ['md5'], signal)).md5 === part.hashes.md5;
 }
 
+interface PartsToSend {
+  sending: Sending;
+  upload: Upload;
+  content: Content;
+  /** Parts that needn't be sent again, by number. */
+  arrived: ReadonlyMap<number, ArrivedPart>;
+  wantsMd5: boolean;
+  /** Called with each part that the provider has confirmed. */
+  onArrived: () => void;
+  signal: AbortSignal;
+}
+
 /** Sends all parts that haven't arrived. Gives the MD5 of the whole where `wantsMd5` and it could be had on the way. */
-async function sendParts(
-  sending: Sending,
-  upload: Upload,
-  content: Content,
-  arrived: Map<number, ArrivedPart>,
-  wantsMd5: boolean,
-): Promise<string> {
+async function sendParts(parts: PartsToSend): Promise<string> {
+  const { sending, upload, content, arrived, wantsMd5, onArrived, signal } = parts;
   const { run } = sending;
   const { sequential, maxParallelParts } = run.destination.store.features.upload;
   const parallel = sequential ? 1 : Math.min(PARALLEL_PARTS, maxParallelParts);
@@ -179,8 +235,11 @@ async function sendParts(
       const part = await preparePart(sending, whole, hash, hashed, spareBuffers);
       hashedTo = offset + length;
       const sent: Promise<void> = upload
-        .sendPart(number, part.content, run.signal)
-        .then(() => part.arrived())
+        .sendPart(number, part.content, signal)
+        .then(() => {
+          onArrived();
+          part.arrived();
+        })
         .catch((error: unknown) => {
           failure ??= { error };
         })

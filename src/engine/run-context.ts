@@ -22,6 +22,7 @@ import type {
 } from './report.js';
 import type { StateIndex } from './state-index.js';
 import type { UploadJournal } from './upload-journal.js';
+import { Uplink } from './uplink.js';
 import { WantedPaths } from './wanted-paths.js';
 
 /** How archived objects are brought back. */
@@ -122,6 +123,7 @@ export class RunContext {
   readonly problems: Problems;
   readonly budget = new ByteBudget();
   readonly gate: AdaptiveGate;
+  readonly uplink = new Uplink();
   /** Time the listing began, ms since the epoch: what was seen, was seen after it. */
   readonly startedAt = Date.now();
   /** Fires when the run is stopped from outside or can't go on. */

@@ -91,18 +91,26 @@ async function transferOnce(run: RunContext, job: TransferJob, count: CountBytes
   });
   try {
     const { size } = opened.object;
-    const send = size >= upload.threshold && size > 0 ? sendInParts : sendWhole;
-    const { destination, md5 } = await send({
-      run,
-      job,
-      opened,
-      count,
-      options: writeOptions(run, job, opened),
-    });
+    const sending: Sending = { run, job, opened, count, options: writeOptions(run, job, opened) };
+    const inParts = size > 0 && (size >= upload.threshold || run.uplink.isTooLarge(size, upload.minPartSize));
+    const whole = inParts ? undefined : await sendWholeOrNot(sending);
+    const { destination, md5 } = whole ?? (await sendInParts(sending));
     return { source: opened.object, destination, md5, readAt };
   } finally {
     await opened.close();
   }
+}
+
+/** Undefined where it is too large for one request on this line. */
+async function sendWholeOrNot(sending: Sending): Promise<Sent | undefined> {
+  const { run, opened, options } = sending;
+  const { size } = opened.object;
+  const { minPartSize } = run.destination.store.features.upload;
+  if (size <= minPartSize) return sendWhole(sending);
+  const send = (signal: AbortSignal) => sendWhole({ ...sending, options: { ...options, signal } });
+  const sent = await run.uplink.unlessTooLarge(size, send, run.signal);
+  if (sent !== undefined) run.uplink.arrived();
+  return sent;
 }
 
 async function sendWhole(sending: Sending): Promise<Sent> {
@@ -110,8 +118,11 @@ async function sendWhole(sending: Sending): Promise<Sent> {
   const { store } = run.destination;
   const { size } = opened.object;
   if (size > (run.isPush ? HELD_SIZE : HELD_DOWNLOAD)) {
-    const content = hashingContent(meteredContent(contentOfOpened(opened), count));
+    const plain = contentOfOpened(opened);
+    // What is read for an upload hasn't arrived yet.
+    const content = hashingContent(run.isPush ? plain : meteredContent(plain, count));
     const destination = await store.write(job.destinationKey, content, options);
+    if (run.isPush) count(size);
     return { destination, md5: content.md5() || (options.hashes?.md5 ?? '') };
   }
   const release = await run.budget.take(size, run.signal);

@@ -277,6 +277,7 @@ class Running {
       },
       onRetry: (error, attempt) => {
         this.context?.gate.slowDown();
+        this.context?.uplink.onRetry(error);
         this.host.log({
           time: Date.now(),
           level: 'warning',

@@ -14,6 +14,7 @@ import { Exchange } from './http/exchange.js';
 import type { HttpRequest, HttpResponse } from './http/messages.js';
 import { type ProxyEnvironment, proxyFor } from './http/proxy.js';
 import { Pool, ProxyAgent } from './http/undici.js';
+import { LARGE_BODY, UploadLane } from './http/upload-lane.js';
 import type { Patience, WriteGuard } from './store.js';
 
 export type { HttpRequest, HttpResponse } from './http/messages.js';
@@ -62,6 +63,7 @@ export class HttpClient {
   #secureContext: SecureContext | undefined;
   #closed = false;
   #hasAnswered = false;
+  readonly #lane = new UploadLane();
 
   constructor(private readonly options: HttpClientOptions = {}) {
     this.#silenceMs = options.silenceMs ?? options.patience?.silenceMs ?? DEFAULT_SILENCE_MS;
@@ -74,6 +76,12 @@ export class HttpClient {
 
   /** Sends `request` once. */
   send(request: HttpRequest): Promise<HttpResponse> {
+    const bytes = bodySizeOf(request);
+    if (bytes < LARGE_BODY) return this.#sendNow(request);
+    return this.#lane.run(bytes, () => this.#sendNow(request), request.signal);
+  }
+
+  #sendNow(request: HttpRequest): Promise<HttpResponse> {
     const waiting = request.changes === true ? this.options.guard?.confirm() : undefined;
     return waiting === undefined ? this.#dispatch(request) : waiting.then(() => this.#dispatch(request));
   }
@@ -205,6 +213,12 @@ export class HttpClient {
     }
     return this.#secureContext;
   }
+}
+
+/** Bytes; a body that comes as a stream says it in a header. */
+function bodySizeOf({ body, headers }: HttpRequest): number {
+  if (typeof body !== 'function') return body?.byteLength ?? 0;
+  return Number(headers[headers.indexOf('content-length') + 1]) || 0;
 }
 
 function basicAuthorization(url: URL): string {
