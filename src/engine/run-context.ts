@@ -21,8 +21,8 @@ import type {
   TransferMode,
 } from './report.js';
 import type { StateIndex } from './state-index.js';
-import type { UploadJournal } from './upload-journal.js';
 import { Uplink } from './uplink.js';
+import type { UploadJournal } from './upload-journal.js';
 import { WantedPaths } from './wanted-paths.js';
 
 /** How archived objects are brought back. */

@@ -27,8 +27,6 @@ export class SlowLink {
   closed = 0;
   /** Bytes of request bodies that came through, those of cut requests too. */
   passed = 0;
-  /** Requests with a large body that are under way, and the most of them at once. */
-  underWay = 0;
   private readonly target: URL;
   private readonly sockets = new Set<Socket>();
   /** When the line is free again, by `performance.now()`. */
@@ -49,6 +47,10 @@ export class SlowLink {
     link.server.on('connection', (socket) => {
       link.sockets.add(socket);
       socket.on('error', () => {});
+      socket.on('timeout', () => {
+        link.closed++;
+        socket.destroy();
+      });
       socket.once('close', () => link.sockets.delete(socket));
     });
     await new Promise<void>((resolve) => link.server.listen(0, '127.0.0.1', resolve));
@@ -88,7 +90,7 @@ export class SlowLink {
       headers.location = headers.location.replace(this.target.origin, this.endpoint);
     answer.writeHead(response.statusCode!, headers);
     response.pipe(answer);
-    answer.once('finish', () => this.closeWhenIdle(socket));
+    answer.once('finish', () => socket.setTimeout(this.options.idleMs));
   }
 
   private async send(incoming: IncomingMessage, outgoing: ReturnType<typeof request>): Promise<void> {
@@ -111,12 +113,5 @@ export class SlowLink {
     this.freeAt = start + (bytes / this.options.bytesPerSecond) * 1000;
     // Timers are coarse: short waits are made up for later.
     if (this.freeAt - now > 5) await delay(this.freeAt - now);
-  }
-
-  private closeWhenIdle(socket: Socket): void {
-    socket.setTimeout(this.options.idleMs, () => {
-      this.closed++;
-      socket.destroy();
-    });
   }
 }
