@@ -226,14 +226,21 @@ export class Lease implements WriteGuard {
   }
 
   private async renewOnce(): Promise<void> {
-    if (!this.isValid && (await this.look()).others.length > 0) throw await this.giveUp();
+    // Who took it meanwhile is there, or has removed ours and gone.
+    if (!this.isValid) await this.lookForOthers();
     const deadline = await this.write();
     // Nobody can have taken it before its time was up; whether it was may have turned out only while writing.
-    if (!this.isValid) {
-      const { showsOwn, others } = await this.look();
-      if (!showsOwn || others.length > 0) throw await this.giveUp();
-    }
+    if (!this.isValid) await this.lookForOthers();
     if (this.lostTo === undefined) this.deadline = deadline;
+  }
+
+  private async lookForOthers(): Promise<void> {
+    const { showsOwn, others } = await this.look();
+    if (showsOwn && others.length === 0) return;
+    // It must not keep others out any more.
+    const error = this.lose();
+    await this.removeOwn();
+    throw error;
   }
 
   private lose(): CloudSyncError {
@@ -244,13 +251,6 @@ export class Lease implements WriteGuard {
       { advice: 'Another host may have taken over; the next run compares both sides anew.' },
     );
     return this.lostTo;
-  }
-
-  /** Lost: it must not keep others out any more. */
-  private async giveUp(): Promise<CloudSyncError> {
-    const error = this.lose();
-    await this.removeOwn();
-    return error;
   }
 
   /** Its time counts from before the request: the server can't have written it earlier. */

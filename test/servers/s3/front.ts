@@ -49,6 +49,7 @@ export class Front {
     needsContinue: boolean,
   ): Promise<void> {
     const { state, network, requests } = this.parts;
+    const receivedAt = state.clock.now();
     const id = (this.nextId++).toString(16).toUpperCase().padStart(16, '0');
     const exchange = new Exchange(incoming, response, needsContinue, network);
     incoming.socket.setTimeout(network.idleTimeoutMs);
@@ -92,6 +93,8 @@ export class Front {
         operation: request?.operation ?? 'Unknown',
         bucket: request?.bucket ?? '',
         key: request?.key ?? '',
+        accessKeyId: request?.credential?.accessKeyId ?? '',
+        receivedAt,
         status,
         errorCode,
         bodyBytes: request?.bodyBytes ?? 0,

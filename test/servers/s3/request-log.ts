@@ -5,6 +5,10 @@ export interface LoggedRequest {
   operation: string;
   bucket: string;
   key: string;
+  /** Who signed it; '' where that could not be told. */
+  accessKeyId: string;
+  /** When its head had come, ms since the epoch by the server's clock. */
+  receivedAt: number;
   /** 0 where the connection broke before an answer. */
   status: number;
   /** Code of the error document. */
