@@ -40,9 +40,11 @@ async function tryInParts(
   const { partSize } = upload.state;
   const { minPartSize } = run.destination.store.features.upload;
   let isGettingThrough = false;
-  const onArrived = () => {
+  const onArrived = (number: number) => {
+    // The last one may be much smaller than the others.
+    if (number === upload.partCount) return;
     isGettingThrough = true;
-    run.uplink.arrived();
+    run.uplink.arrived(partSize);
   };
   try {
     const md5 = await run.uplink.unlessTooLarge(
@@ -201,8 +203,8 @@ interface PartsToSend {
   /** Parts that needn't be sent again, by number. */
   arrived: ReadonlyMap<number, ArrivedPart>;
   wantsMd5: boolean;
-  /** Called with each part that the provider has confirmed. */
-  onArrived: () => void;
+  /** Called with the number of each part that the provider has confirmed. */
+  onArrived: (number: number) => void;
   signal: AbortSignal;
 }
 
@@ -237,7 +239,7 @@ async function sendParts(parts: PartsToSend): Promise<string> {
       const sent: Promise<void> = upload
         .sendPart(number, part.content, signal)
         .then(() => {
-          onArrived();
+          onArrived(number);
           part.arrived();
         })
         .catch((error: unknown) => {

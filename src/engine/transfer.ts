@@ -109,7 +109,7 @@ async function sendWholeOrNot(sending: Sending): Promise<Sent | undefined> {
   if (size <= minPartSize) return sendWhole(sending);
   const send = (signal: AbortSignal) => sendWhole({ ...sending, options: { ...options, signal } });
   const sent = await run.uplink.unlessTooLarge(size, send, run.signal);
-  if (sent !== undefined) run.uplink.arrived();
+  if (sent !== undefined) run.uplink.arrived(size);
   return sent;
 }
 

@@ -11,6 +11,8 @@ const CUTS = 2;
 export class Uplink {
   private limit = Number.POSITIVE_INFINITY;
   private cuts = 0;
+  /** Bytes of the last one that was cut. */
+  private lastCut = 0;
   private readonly watchers = new Set<() => void>();
 
   /** Whether a file of `size` bytes has to go in parts, which have `minPartSize` bytes at least. */
@@ -27,15 +29,16 @@ export class Uplink {
   onRetry({ cutBody }: CloudSyncError): void {
     if (cutBody === undefined) return;
     this.cuts++;
+    this.lastCut = cutBody;
     if (this.cuts < CUTS) return;
     this.cuts = 0;
     this.limit = Math.min(this.limit, Math.floor(cutBody / 2));
     for (const watcher of this.watchers) watcher();
   }
 
-  /** A file or a part has arrived. */
-  arrived(): void {
-    this.cuts = 0;
+  /** A request with so many bytes has arrived; one that carries less than what was cut proves nothing. */
+  arrived(bytes: number): void {
+    if (bytes >= this.lastCut) this.cuts = 0;
   }
 
   /**
