@@ -3,15 +3,14 @@
  * that went well is anything deleted.
  */
 
-import { CloudSyncError, throwIfAborted } from '../errors.js';
+import { CloudSyncError } from '../errors.js';
 import { Deletions } from './deletions.js';
-import { listBothSides, OrderBroken } from './listing.js';
-import { march } from './march.js';
 import { Meetings } from './meetings.js';
 import { transferObstructed } from './obstacles.js';
 import { removeUpload } from './part-transfer.js';
 import type { RunContext } from './run-context.js';
 import type { UploadJournal } from './upload-journal.js';
+import { walkBothSides } from './walk.js';
 
 /** Carries the run out. What went wrong stands in `run.problems`; rejects only where the run can't begin. */
 export async function runTransfer(run: RunContext): Promise<void> {
@@ -58,32 +57,12 @@ async function checkSides(run: RunContext): Promise<void> {
 }
 
 async function transferDifferences(run: RunContext, deletions: Deletions): Promise<Meetings> {
-  try {
-    return await marchOnce(run, deletions, false);
-  } catch (error) {
-    if (!(error instanceof OrderBroken)) throw error;
-    // Nothing was deleted yet, and what was transferred was transferred rightly: begin again, sorting.
-    run.log('listing', undefined, { level: 'warning', message: `${error.message}; it is sorted now` });
+  const newMeetings = () => {
+    // Nothing was deleted yet, and what was transferred was transferred rightly.
     deletions.dispose();
-    return marchOnce(run, deletions, true);
-  }
-}
-
-async function marchOnce(run: RunContext, deletions: Deletions, sort: boolean): Promise<Meetings> {
-  const meetings = new Meetings(run, deletions);
-  const sides = listBothSides(run, sort);
-  const known = run.index?.pages() ?? nothing();
-  try {
-    for await (const page of march(sides.local, sides.remote, known)) {
-      throwIfAborted(run.signal);
-      for (const meeting of page) await meetings.take(meeting);
-    }
-    await meetings.finish();
-  } finally {
-    // Also after a failure: what is in flight has to land before anything else is decided.
-    await meetings.drain();
-  }
-  throwIfAborted(run.signal);
+    return new Meetings(run, deletions);
+  };
+  const meetings = await walkBothSides(run, newMeetings, run.index);
   for (const path of run.wanted?.missing() ?? []) {
     const advice = 'Check its spelling, upper and lower case too, and the filters.';
     run.fail(new CloudSyncError('NOT_FOUND', 'There is no such file or folder', { advice }), path);
@@ -91,8 +70,6 @@ async function marchOnce(run: RunContext, deletions: Deletions, sort: boolean): 
   checkSource(run, meetings);
   return meetings;
 }
-
-async function* nothing(): AsyncGenerator<never[]> {}
 
 /** A source that turned out to have nothing is a fault somewhere else (a disk not mounted, another bucket). */
 function checkSource(run: RunContext, meetings: Meetings): void {

@@ -4,15 +4,14 @@
  */
 
 import { createHash } from 'node:crypto';
-import { CloudSyncError, hasCode, throwIfAborted } from '../errors.js';
+import { CloudSyncError, hasCode } from '../errors.js';
 import { compareByHashes } from '../stores/compare.js';
 import type { StoredObject } from '../stores/store.js';
 import { isSameTime, withLocalContent } from './comparison.js';
-import { listBothSides, OrderBroken } from './listing.js';
-import { pathOfKey } from './location.js';
-import { type Meeting, march } from './march.js';
+import type { Meeting } from './march.js';
 import type { VerifyFindings } from './report.js';
 import type { RunContext } from './run-context.js';
+import { isWanted, pathOfMeeting, type Walker, walkBothSides } from './walk.js';
 import { WorkLane } from './work-lane.js';
 
 export interface VerifyOptions {
@@ -42,19 +41,21 @@ const WAITING = 256;
 export async function runVerify(run: RunContext, options: VerifyOptions): Promise<VerifyFindings> {
   run.host.phase('listing');
   let verification = new Verification(run, options);
+  const newVerification = () => {
+    verification = new Verification(run, options);
+    return verification;
+  };
   try {
     await run.local.store.check(run.signal);
-    await verification.march(false);
+    await walkBothSides(run, newVerification);
+    verification.conclude();
   } catch (error) {
-    if (error instanceof OrderBroken) {
-      verification = new Verification(run, options);
-      await verification.march(true).catch((failure: unknown) => run.fail(failure));
-    } else run.fail(error);
+    run.fail(error);
   }
   return verification.findings;
 }
 
-class Verification {
+class Verification implements Walker {
   readonly findings: VerifyFindings = {
     matched: 0,
     differs: [],
@@ -76,19 +77,13 @@ class Verification {
     this.lane = new WorkLane(run.gate.maximum, WAITING);
   }
 
-  async march(sort: boolean): Promise<void> {
+  async drain(): Promise<void> {
+    await this.lane.drain();
+  }
+
+  /** Throws SOURCE_EMPTY where there was nothing to compare. */
+  conclude(): void {
     const { run } = this;
-    const sides = listBothSides(run, sort);
-    try {
-      for await (const page of march(sides.local, sides.remote, nothing())) {
-        throwIfAborted(run.signal);
-        for (const meeting of page) await this.take(meeting);
-      }
-      await this.finishSample();
-    } finally {
-      await this.lane.drain();
-    }
-    throwIfAborted(run.signal);
     // Asked for, and on neither side.
     for (const path of run.wanted?.missing() ?? []) this.note('missingRemote', path);
     if (this.findings.counts.matched + run.counts.checked === 0 && !run.problems.any) {
@@ -113,9 +108,8 @@ class Verification {
     this.findings.counts.matched++;
   }
 
-  private async take(meeting: Meeting): Promise<void> {
+  async take(meeting: Meeting): Promise<void> {
     const { run } = this;
-    if (run.settings.leaveOut.some((prefix) => meeting.sortKey.startsWith(prefix))) return;
     const { local, remote } = meeting;
     if (meeting.collision !== undefined && meeting.collision.length > 0) {
       for (const object of meeting.collision) this.note('unverifiable', object.key);
@@ -127,7 +121,7 @@ class Verification {
     }
     if (meeting.sortKey.endsWith('/')) return;
     const path = this.pathOf(meeting);
-    if (path === undefined || !this.isWanted(path)) return;
+    if (path === undefined || !isWanted(run, path, 'file')) return;
     run.wanted?.found(path);
     const isNoFile = local?.kind === 'special' || local?.kind === 'link';
     if (isNoFile) run.counts.skipped++;
@@ -144,22 +138,12 @@ class Verification {
     else await this.addComparison(path, local, remote);
   }
 
-  private isWanted(path: string): boolean {
-    const { wanted } = this.run;
-    const { filter } = this.run.settings;
-    if (!filter.includesFile(path)) return false;
-    return wanted === undefined || wanted.includes(path);
-  }
-
   private pathOf(meeting: Meeting): string | undefined {
-    const { local, remote } = this.run;
-    if (meeting.local !== undefined)
-      return pathOfKey(local, meeting.local.key.slice(local.prefix.length), 'file');
-    const relative = meeting.remote!.key.slice(remote.prefix.length);
     try {
-      return pathOfKey(remote, relative, 'file');
-    } catch {
-      this.note('unverifiable', relative);
+      return pathOfMeeting(this.run, meeting);
+    } catch (error) {
+      if (meeting.local !== undefined) throw error;
+      this.note('unverifiable', meeting.remote!.key.slice(this.run.remote.prefix.length));
       return undefined;
     }
   }
@@ -193,7 +177,8 @@ class Verification {
     if (other !== undefined) await this.start(other, 'metadata');
   }
 
-  private async finishSample(): Promise<void> {
+  /** A sample of few files in which chance has picked none. */
+  async finish(): Promise<void> {
     const { candidate } = this;
     this.candidate = undefined;
     if (candidate === undefined) return;
@@ -305,5 +290,3 @@ async function digestOf(chunks: AsyncIterable<Uint8Array>): Promise<string> {
   for await (const chunk of chunks) hash.update(chunk);
   return hash.digest('hex');
 }
-
-async function* nothing(): AsyncGenerator<never[]> {}
