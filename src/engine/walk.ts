@@ -31,6 +31,9 @@ export async function walkBothSides<W extends Walker>(
   } catch (error) {
     if (!(error instanceof OrderBroken)) throw error;
     run.log('listing', undefined, { level: 'warning', message: `${error.message}; it is sorted now` });
+    // All is looked at once more.
+    Object.assign(run.counts, { checked: 0, skipped: 0 });
+    run.unchanged = 0;
     return walkOnce(run, newWalker(), true, index);
   }
 }

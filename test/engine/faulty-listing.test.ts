@@ -53,6 +53,7 @@ describe('a listing that breaks its promises', () => {
       const result = await runOnce(bench);
       assert.deepEqual(result.errors, []);
       assert.deepEqual([result.transferred.files, result.deleted], [0, 0]);
+      assert.equal(result.checked, NAMES.length);
       assert.equal(Object.keys(await readStore(bench.remote)).length, NAMES.length);
     });
   }
