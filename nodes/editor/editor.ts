@@ -1,7 +1,8 @@
 /** What the pages of all nodes share in the browser. Loaded by each page, set up once. */
 
 import { credential, credentialLabel } from './credential-form.js';
-import { followerLabel, restore, verify } from './follower-forms.js';
+import { followerLabel, verify } from './follower-forms.js';
+import { restore } from './restore-form.js';
 import { sidebar } from './sidebar.js';
 import { task, taskLabel } from './task-form.js';
 import { t } from './text.js';

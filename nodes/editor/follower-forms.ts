@@ -1,23 +1,20 @@
-/** The dialogs of cloud-restore and cloud-verify, which both follow a task. */
+/** What the dialogs of cloud-restore and cloud-verify have in common, which both follow a task; and that of cloud-verify. */
 
-import { LISTED_RESTORE_OVERRIDES } from '../properties.js';
-import { post } from './api.js';
 import { fillChoice } from './choice.js';
-import { folderBrowser, localSource } from './folder-browser.js';
-import { patternList, readPatterns } from './lists.js';
-import { fillTicks, readTicks, showSummaries, taskLabel } from './task-form.js';
+import { field } from './form-fields.js';
+import { taskLabel } from './task-form.js';
 import { element, icon, nodeById, t } from './text.js';
-
-function field(name: string): JQuery {
-  return $(`#node-input-${name}`);
-}
 
 function nameOf(task: EditorNode): string {
   return task.name || taskLabel(task);
 }
 
 /** Fills the list of tasks; `none` is what an empty choice means. */
-function fillTasks(node: EditorNode, none: string, onChange: (task: EditorNode | undefined) => void): void {
+export function fillTasks(
+  node: EditorNode,
+  none: string,
+  onChange: (task: EditorNode | undefined) => void,
+): void {
   const select = field('task').empty();
   select.append(element('option', '', none).attr('value', ''));
   const tasks = RED.nodes.filterNodes({ type: 'cloud-sync' });
@@ -39,65 +36,26 @@ function fillTasks(node: EditorNode, none: string, onChange: (task: EditorNode |
   show();
 }
 
-function describeTask(form: JQuery, task: EditorNode | undefined, text: (task: EditorNode) => string): void {
+/** Says below the list which task it is. */
+export function describeTask(
+  form: JQuery,
+  task: EditorNode | undefined,
+  text: (task: EditorNode) => string,
+): void {
   const line = form.find('.cloud-sync-task-state').empty();
   if (task !== undefined) line.append(element('span', '', text(task)));
 }
 
-function remoteOf(task: EditorNode): string {
+/** Bucket and folder of a task, as its node has them. */
+export function remoteOf(task: EditorNode): string {
   return [task.bucket, task.folder].filter((part) => part).join('/');
 }
 
-function showConsequence(form: JQuery, text: string, danger: boolean): void {
+/** What a choice means, in words. */
+export function showConsequence(form: JQuery, text: string, danger: boolean): void {
   const line = form.find('.cloud-sync-consequence').toggleClass('cloud-sync-warning', danger).empty();
   line.append(icon(danger ? 'warning' : 'info-circle'), ' ', element('span', '', text));
 }
-
-const RESTORE_SUMMARIES = {
-  filters: () => {
-    const patterns =
-      readPatterns($('#cloud-sync-exclude')).length + readPatterns($('#cloud-sync-include')).length;
-    return patterns === 0 ? t('summary.allFiles') : t('summary.narrowed', { count: patterns });
-  },
-  archive: () => (field('thaw').prop('checked') ? t('summary.thaw') : t('summary.off')),
-};
-
-export const restore = {
-  prepare(node: EditorNode): void {
-    const form = field('name').closest('.cloud-sync-form');
-    const refresh = () => showSummaries(form, RESTORE_SUMMARIES);
-    fillTasks(node, t('follower.choose'), (task) => {
-      describeTask(form, task, (one) =>
-        t(one.direction === 'pull' ? 'follower.pushesBack' : 'follower.from', { remote: remoteOf(one) }),
-      );
-    });
-    const modes = [
-      { value: 'copy', label: t('mode.copy'), icon: 'clone' },
-      { value: 'sync', label: t('mode.sync'), icon: 'refresh' },
-    ];
-    const showMode = (mode: string) =>
-      showConsequence(form, t(`consequence.restore.${mode}`), mode === 'sync');
-    fillChoice(form, 'transferMode', modes, showMode);
-    showMode(String(field('transferMode').val()));
-    folderBrowser($('#cloud-sync-browse-path'), $('#cloud-sync-tree-path'), field('path'), localSource(post));
-    patternList($('#cloud-sync-exclude'), node.exclude, '*.tmp', refresh);
-    patternList($('#cloud-sync-include'), node.include, '*.jpg', refresh);
-    fillTicks($('#cloud-sync-overrides'), LISTED_RESTORE_OVERRIDES, node.allowOverrides);
-    const showThaw = () => form.find('.cloud-sync-needs-thaw').toggle(field('thaw').prop('checked') === true);
-    form.on('input change', () => {
-      showThaw();
-      refresh();
-    });
-    showThaw();
-    refresh();
-  },
-  save(node: EditorNode): void {
-    node.include = readPatterns($('#cloud-sync-include'));
-    node.exclude = readPatterns($('#cloud-sync-exclude'));
-    node.allowOverrides = readTicks($('#cloud-sync-overrides'));
-  },
-  close(_node: EditorNode): void {},
-};
 
 const METHODS = [
   { value: 'metadata', icon: 'clock-o' },

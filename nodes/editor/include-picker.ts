@@ -1,6 +1,7 @@
-/** Files and folders of the local folder with tick boxes: what is ticked becomes a pattern of 'Only these'. */
+/** Files and folders of the task's source with tick boxes: what is ticked becomes a pattern of 'Only these'. */
 
-import { type FolderPage, type Problem, post, sentence } from './api.js';
+import { type Problem, sentence } from './api.js';
+import type { FolderSource } from './folder-browser.js';
 import { readPatterns } from './lists.js';
 import { element, t } from './text.js';
 
@@ -12,12 +13,23 @@ export function patternOf(path: string, isFolder: boolean): string {
   return `/${path.replace(/[\\*?[\]{}]/g, '\\$&')}${isFolder ? '/**' : ''}`;
 }
 
-async function itemsOf(root: string, folder: string, ticked: ReadonlySet<string>): Promise<TreeItem[]> {
+/** Whose files are ticked. */
+export interface PickerRoot {
+  source: FolderSource;
+  /** The task's folder there. */
+  root: string;
+}
+
+async function itemsOf(
+  { source, root }: PickerRoot,
+  folder: string,
+  ticked: ReadonlySet<string>,
+): Promise<TreeItem[]> {
   const items: TreeItem[] = [];
   let after: string | undefined;
   for (let page = 0; page < MOST_PAGES; page++) {
-    const path = `${root.replace(/\/$/, '')}/${folder}`;
-    const { entries, next } = await post<FolderPage>('local-folder', { path, after });
+    const path = folder === '' ? root : source.join(root, folder);
+    const { entries, next } = await source.list(path, after);
     for (const { name, kind } of entries) {
       const below = folder === '' ? name : `${folder}/${name}`;
       const pattern = patternOf(below, kind === 'folder');
@@ -27,7 +39,7 @@ async function itemsOf(root: string, folder: string, ticked: ReadonlySet<string>
         path: pattern,
         checkbox: true,
         selected: ticked.has(pattern),
-        ...(kind === 'folder' ? { children: (done) => load(root, below, ticked, done) } : {}),
+        ...(kind === 'folder' ? { children: (done) => load({ source, root }, below, ticked, done) } : {}),
       });
     }
     if (next === undefined) break;
@@ -37,7 +49,7 @@ async function itemsOf(root: string, folder: string, ticked: ReadonlySet<string>
 }
 
 function load(
-  root: string,
+  root: PickerRoot,
   folder: string,
   ticked: ReadonlySet<string>,
   done: (items: TreeItem[]) => void,
@@ -47,12 +59,15 @@ function load(
   );
 }
 
-/** Makes `toggle` open and close the tree in `panel` that fills the pattern list `list`. */
+/**
+ * Makes `toggle` open and close the tree in `panel` that fills the pattern list `list`.
+ * @param root the files to choose from, or why there are none
+ */
 export function includePicker(
   toggle: JQuery,
   panel: JQuery,
   list: JQuery,
-  root: () => string,
+  root: () => PickerRoot | string,
   onChange: () => void,
 ): void {
   const put = (pattern: string, isTicked: boolean) => {
@@ -65,22 +80,28 @@ export function includePicker(
     }
     onChange();
   };
+  const complain = (text: string) => {
+    panel.empty().append(element('div', 'cloud-sync-hint cloud-sync-bad', text));
+  };
   const open = async () => {
     toggle.attr('aria-expanded', 'true');
     panel
       .addClass('open')
       .empty()
       .append(element('div', 'cloud-sync-hint', t('browser.loading')));
+    const from = root();
+    if (typeof from === 'string') return complain(from);
     try {
-      const items = await itemsOf(root(), '', new Set(readPatterns(list)));
+      const items = await itemsOf(from, '', new Set(readPatterns(list)));
       panel.empty();
+      if (items.length === 0) panel.append(element('div', 'cloud-sync-hint', t('pick.nothing')));
       const tree = element('div').css({ width: '100%', height: '100%' }).appendTo(panel);
       tree.treeList({ data: items });
       tree.on('treelistselect', (_event, { path, selected }: TreeItem) => {
         if (path !== '') put(path, selected === true);
       });
     } catch (problem) {
-      panel.empty().append(element('div', 'cloud-sync-hint cloud-sync-bad', sentence(problem as Problem)));
+      complain(sentence(problem as Problem));
     }
   };
   toggle.on('click', (event) => {

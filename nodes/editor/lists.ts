@@ -2,11 +2,18 @@
 
 import { parseBandwidthTimetable } from '../../src/engine/bandwidth-timetable.js';
 import type { BandwidthLimit } from '../../src/runner/task.js';
+import { problemOf, TASK_PROPERTIES } from '../properties.js';
 import { element, t } from './text.js';
 
-/** Turns `list` into an editable list of patterns. */
+/** What an editable list is shown in. */
+export function listBox(list: JQuery): JQuery {
+  return list.closest('.red-ui-editableList');
+}
+
+/** Turns `list` into an editable list of patterns; what can't be used is said below its row. */
 export function patternList(
   list: JQuery,
+  kind: 'include' | 'exclude',
   patterns: unknown,
   placeholder: string,
   onChange: () => void,
@@ -15,8 +22,18 @@ export function patternList(
     addItem: (row, _index, value) => {
       const input = element('input').attr({ type: 'text', placeholder, spellcheck: 'false' });
       input.attr('aria-label', placeholder).val(value.pattern ?? '');
-      input.on('input change', onChange);
-      row.append(input);
+      const reason = element('div', 'cloud-sync-hint cloud-sync-bad').attr('role', 'alert');
+      const check = () => {
+        const problem = problemOf(TASK_PROPERTIES, kind, [String(input.val())]);
+        input.toggleClass('input-error', problem !== undefined);
+        reason.text(problem ?? '');
+      };
+      input.on('input change', () => {
+        check();
+        onChange();
+      });
+      row.append(input, reason);
+      check();
       // A row that was just added wants to be typed into.
       if (value.pattern === undefined) setTimeout(() => input.trigger('focus'), 0);
     },
@@ -54,7 +71,12 @@ function pastedRows(text: string): BandwidthLimit[] | undefined {
 }
 
 /** Turns `list` into a timetable. Pasting rclone's text into a row fills the table. */
-export function bandwidthList(list: JQuery, limits: unknown, onChange: () => void): void {
+export function bandwidthList(list: JQuery, limits: unknown, onListChange: () => void): void {
+  const reason = element('div', 'cloud-sync-hint cloud-sync-bad').attr('role', 'alert');
+  const onChange = () => {
+    reason.text(problemOf(TASK_PROPERTIES, 'bandwidthLimit', readBandwidth(list)) ?? '');
+    onListChange();
+  };
   const fill = (rows: BandwidthLimit[]) => {
     list.editableList('empty');
     for (const row of rows) list.editableList('addItem', row);
@@ -92,6 +114,7 @@ export function bandwidthList(list: JQuery, limits: unknown, onChange: () => voi
     height: 'auto',
     addButton: t('list.addTime'),
   });
+  listBox(list).append(reason);
   for (const row of Array.isArray(limits) ? limits : []) list.editableList('addItem', row);
 }
 

@@ -62,6 +62,7 @@ declare const RED: {
     }): void;
     show(id: string): void;
   };
+  utils: { validateTypedProperty(value: unknown, type: string, options: object): true | string };
   user: { hasPermission?(permission: string): boolean };
   tray: {
     show(options: {
@@ -104,6 +105,9 @@ interface JQuery {
     removeItem?(value: T): void;
     sortItems?(): void;
   }): JQuery;
+  typedInput(options: { types: unknown[]; default: string }): JQuery;
+  typedInput(method: 'value' | 'type'): string;
+  typedInput(method: 'value' | 'type', value: string): void;
   treeList(options: {
     data: TreeItem[];
     multi?: boolean;

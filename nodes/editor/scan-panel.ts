@@ -72,20 +72,27 @@ function describe(scan: LocalScan): JQuery {
   return box.append(list);
 }
 
-/** The button and what it says; `input` gives what stands in the dialog. */
-export function scanPanel(panel: JQuery, input: () => ScanInput): void {
-  const answer = element('div', 'cloud-sync-hint').attr({ role: 'status', 'aria-live': 'polite' });
+/** The button and what it says; `input` gives what stands in the dialog, or why that can't be looked at. */
+export function scanPanel(buttons: JQuery, answers: JQuery, input: () => ScanInput | string): void {
+  const answer = element('div', 'cloud-sync-hint cloud-sync-needs-push');
+  answer.attr({ role: 'status', 'aria-live': 'polite' });
   const ask = async () => {
+    const asked = input();
+    if (typeof asked === 'string') {
+      answer.addClass('cloud-sync-bad').text(asked);
+      return;
+    }
     answer
       .removeClass('cloud-sync-bad')
       .empty()
       .append(icon('spinner fa-spin'), ` ${t('scan.counting')}`);
     try {
-      answer.empty().append(describe(await post<LocalScan>('local-folder/scan', input())));
+      answer.empty().append(describe(await post<LocalScan>('local-folder/scan', asked)));
     } catch (problem) {
       answer.addClass('cloud-sync-bad').text(sentence(problem as Problem));
     }
   };
   const press = button(t('scan.button'), 'search', () => void ask()).attr('id', 'cloud-sync-scan');
-  panel.empty().append(press, answer);
+  buttons.append(press.addClass('cloud-sync-needs-push'));
+  answers.append(answer);
 }

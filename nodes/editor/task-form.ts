@@ -1,188 +1,27 @@
 /** The dialog of cloud-sync. */
 
-import { PROVIDERS } from '../../src/stores/registry.js';
-import { LISTED_OVERRIDES } from '../properties.js';
-import { type FolderPage, type Problem, post, sentence } from './api.js';
-import { checkBucket } from './bucket-check.js';
+import { LISTED_OVERRIDES, TASK_PROPERTIES } from '../properties.js';
+import { TYPED_TASK_PROPERTIES, typePropertyOf } from '../typed-inputs.js';
+import { post } from './api.js';
 import { fillChoice } from './choice.js';
+import { CloudSide, remoteSource } from './cloud-side.js';
 import { conflictOf } from './conflicts.js';
 import { credentialOfNode } from './credential-form.js';
+import { DryRunPanel } from './dry-run-panel.js';
+import { FieldReasons } from './field-reasons.js';
 import { folderBrowser, localSource } from './folder-browser.js';
+import { field, fillTicks, isTicked, readTicks, showSummaries, textOf } from './form-fields.js';
 import { includePicker } from './include-picker.js';
-import { bandwidthList, patternList, readBandwidth, readPatterns } from './lists.js';
+import { bandwidthList, listBox, patternList, readBandwidth, readPatterns } from './lists.js';
+import { showProviderOptions } from './provider-options.js';
 import { openRecoverySheet } from './recovery-tray.js';
 import { scanPanel } from './scan-panel.js';
-import { prepareSchedule, scheduleSummary } from './schedule-form.js';
-import { button, count, element, icon, nodeById, t } from './text.js';
+import { prepareSchedule } from './schedule-form.js';
+import { TASK_SUMMARIES } from './task-summaries.js';
+import { element, icon, t } from './text.js';
 import { prepareTransfers } from './transfers-choice.js';
-
-interface Bucket {
-  name: string;
-}
-
-function field(name: string): JQuery {
-  return $(`#node-input-${name}`);
-}
-
-function isTicked(name: string): boolean {
-  return field(name).prop('checked') === true;
-}
-
-/** A line below a field: good, bad or neutral. */
-function say(line: JQuery, look: '' | 'good' | 'bad', text: string, iconName = ''): JQuery {
-  line.removeClass('cloud-sync-good cloud-sync-bad').empty();
-  if (look !== '') line.addClass(`cloud-sync-${look}`);
-  if (iconName !== '') line.append(icon(iconName), ' ');
-  return line.append(element('span', '', text));
-}
-
-/** What the chosen credential and bucket are like, asked at once. */
-class CloudSide {
-  private buckets: string[] | undefined;
-  /** Answers to questions that were overtaken are dropped. */
-  private question = 0;
-  /** What stands below the bucket: drawn again only if it is another, so that no button vanishes under a click. */
-  private shownBucket = '';
-  /** The credential as it was asked for, in JSON. */
-  private asked = '';
-  // Held, because the page is taken out of the document while another dialog lies over it.
-  private readonly credentialInput = field('credential');
-  private readonly bucketInput = field('bucket');
-  private readonly onSave = (node: EditorNode) => {
-    if (node.id === this.credential?.id) void this.askBuckets();
-  };
-
-  constructor(private readonly form: JQuery) {
-    this.credentialInput.on('change', () => void this.askBuckets());
-    this.bucketInput.on('input change', () => this.showBucket());
-    form.find('#cloud-sync-list-buckets').on('click', (event) => {
-      event.preventDefault();
-      this.offerBuckets();
-    });
-    RED.events.on('editor:save', this.onSave);
-    void this.askBuckets();
-  }
-
-  close(): void {
-    RED.events.off('editor:save', this.onSave);
-    this.question++;
-  }
-
-  get credential(): EditorNode | undefined {
-    return nodeById(this.credentialInput.val());
-  }
-  get bucket(): string {
-    return String(this.bucketInput.val()).trim();
-  }
-
-  private get credentialLine(): JQuery {
-    return this.form.find('.cloud-sync-credential-state');
-  }
-  private get bucketLine(): JQuery {
-    return this.form.find('.cloud-sync-bucket-state');
-  }
-
-  private async askBuckets(): Promise<void> {
-    const node = this.credential;
-    const asked = node === undefined ? 'none' : JSON.stringify(credentialOfNode(node));
-    if (asked === this.asked) return;
-    this.asked = asked;
-    const question = ++this.question;
-    this.buckets = undefined;
-    this.showBucket();
-    if (node === undefined) {
-      say(this.credentialLine, '', t('task.addCredential'));
-      return;
-    }
-    const hasBuckets = PROVIDERS.find(({ id }) => id === node.provider)?.hasBuckets !== false;
-    this.form.find('.cloud-sync-bucket-row').toggle(hasBuckets);
-    say(this.credentialLine, '', t('verify.asking'), 'spinner fa-spin');
-    try {
-      const body = { credential: credentialOfNode(node) };
-      const { buckets } = await post<{ buckets: Bucket[] }>('buckets', body);
-      if (question !== this.question) return;
-      this.buckets = buckets.map(({ name }) => name);
-      say(this.credentialLine, 'good', `${t('verify.valid')} · ${count('bucket', buckets.length)}`, 'check');
-    } catch (error) {
-      if (question !== this.question) return;
-      this.showCredentialProblem(node, error as Problem);
-    }
-    this.showBucket();
-  }
-
-  private showCredentialProblem(node: EditorNode, problem: Problem): void {
-    // A key that may not list buckets is no bad key: the bucket is typed, and asked for itself.
-    if (problem.code === 'NO_PERMISSION') {
-      say(this.credentialLine, 'good', t('task.mayNotList'), 'check');
-      return;
-    }
-    say(this.credentialLine, 'bad', sentence(problem), 'times').append(
-      ' ',
-      button(t('task.fixCredential'), 'pencil', () => {
-        RED.editor.editConfig('credential', 'cloud-credential', node.id);
-      }),
-    );
-  }
-
-  private showBucket(): void {
-    const { bucket } = this;
-    const isKnown = this.buckets?.includes(bucket);
-    const shown = `${isKnown} ${bucket}`;
-    if (shown === this.shownBucket) return;
-    this.shownBucket = shown;
-    if (bucket === '' || this.credential === undefined) {
-      say(this.bucketLine, '', '');
-    } else if (isKnown === undefined) {
-      say(this.bucketLine, '', '').append(this.testButton());
-    } else if (isKnown) {
-      say(this.bucketLine, 'good', t('task.bucketFound'), 'check').append(' ', this.testButton());
-    } else {
-      say(this.bucketLine, '', t('task.bucketMissing', { bucket })).append(
-        ' ',
-        button(t('task.createBucket', { bucket }), 'plus', () => void this.create(bucket)),
-      );
-    }
-  }
-
-  private testButton(): JQuery {
-    return button(t('bucket.test'), 'check-square-o', () => {
-      const node = this.credential;
-      if (node === undefined) return;
-      const folder = String(field('folder').val());
-      void checkBucket(this.bucketLine, credentialOfNode(node), this.bucket, folder);
-    }).attr('title', t('bucket.testHint'));
-  }
-
-  private async create(bucket: string): Promise<void> {
-    const node = this.credential;
-    if (node === undefined) return;
-    say(this.bucketLine, '', t('task.creating'), 'spinner fa-spin');
-    try {
-      await post('buckets/create', { credential: credentialOfNode(node), bucket, region: node.region ?? '' });
-      this.buckets?.push(bucket);
-      this.shownBucket = `true ${bucket}`;
-      say(this.bucketLine, 'good', t('task.created', { bucket }), 'check');
-    } catch (error) {
-      say(this.bucketLine, 'bad', sentence(error as Problem), 'times');
-    }
-  }
-
-  private offerBuckets(): void {
-    if (this.buckets === undefined || this.buckets.length === 0) {
-      say(this.bucketLine, '', t(this.buckets === undefined ? 'task.noList' : 'task.noBuckets'));
-      return;
-    }
-    const target = this.bucketInput;
-    RED.popover
-      .menu({
-        options: this.buckets.map((name) => ({ value: name, label: name })),
-        width: Math.max(200, target.outerWidth() ?? 0),
-        maxHeight: 240,
-        onselect: ({ value }) => target.val(value).trigger('change'),
-      })
-      .show({ target });
-  }
-}
+import { TypedField } from './typed-field.js';
+import { dialogOpened, taskProblem } from './validation.js';
 
 function showConsequence(form: JQuery): void {
   const mode = String(field('transferMode').val());
@@ -196,69 +35,6 @@ function showConsequence(form: JQuery): void {
   );
 }
 
-/** What a folded section holds, in a few words. */
-const SUMMARIES: Record<string, () => string> = {
-  schedule: () => scheduleSummary(String(field('schedule').val()), isTicked('enabled')),
-  filters: () => {
-    const excluded = readPatterns($('#cloud-sync-exclude')).length;
-    const included = readPatterns($('#cloud-sync-include')).length;
-    const parts = [];
-    if (excluded > 0) parts.push(t('summary.excluded', { count: excluded }));
-    if (included > 0) parts.push(t('summary.included', { count: included }));
-    return parts.join(' · ') || t('summary.allFiles');
-  },
-  safety: () => {
-    const limit = String(field('maxDelete').val()).trim();
-    const parts = [limit === '' ? t('summary.noLimit') : t('summary.maxDelete', { limit })];
-    if (field('transferMode').val() === 'copy') parts.splice(0, 1, t('summary.neverDeletes'));
-    if (field('backupFolder').val() !== '') parts.push(t('summary.keepsReplaced'));
-    if (isTicked('dryRun')) parts.push(t('summary.dryRun'));
-    return parts.join(' · ');
-  },
-  transfer: () => {
-    const transfers = String(field('transfers').val());
-    const rows = readBandwidth($('#cloud-sync-bandwidth')).length;
-    const parts = [transfers === '' ? t('summary.automatic') : count('transfer', Number(transfers))];
-    parts.push(rows === 0 ? t('summary.fullSpeed') : t('summary.limited'));
-    return parts.join(' · ');
-  },
-  encryption: () => {
-    if (!isTicked('encryption')) return t('summary.off');
-    return t(isTicked('filenameEncryption') ? 'summary.contentAndNames' : 'summary.content');
-  },
-  advanced: () => {
-    const parts = [];
-    for (const name of ['storageClass', 'serverSideEncryption'])
-      if (field(name).val()) parts.push(field(name).val());
-    if (isTicked('snapshot')) parts.push(t('summary.snapshot'));
-    if (field('preScript').val() || field('postScript').val()) parts.push(t('summary.scripts'));
-    return parts.join(' · ');
-  },
-};
-
-export function showSummaries(form: JQuery, summaries: Record<string, () => string>): void {
-  for (const [name, summary] of Object.entries(summaries)) {
-    form.find(`[data-section="${name}"] .cloud-sync-summary`).text(summary());
-  }
-}
-
-/** A tick box for each name; `chosen` are ticked. */
-export function fillTicks(box: JQuery, names: readonly string[], chosen: unknown): void {
-  box.empty();
-  for (const name of names) {
-    const tick = element('input').attr({ type: 'checkbox', value: name });
-    tick.prop('checked', Array.isArray(chosen) && chosen.includes(name));
-    box.append(element('label').append(tick, ' ', element('code', '', name)));
-  }
-}
-
-export function readTicks(box: JQuery): string[] {
-  return box
-    .find('input:checked')
-    .toArray()
-    .map((tick) => String($(tick).val()));
-}
-
 /** A password nobody has to think up: 32 characters, 190 bits. */
 function generatePassword(): string {
   const letters = 'ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789-_.~';
@@ -270,46 +46,91 @@ function generatePassword(): string {
     .join('');
 }
 
-function remoteSource(side: CloudSide) {
-  return {
-    list: (folder: string, after?: string): Promise<FolderPage> => {
-      const { credential: node, bucket } = side;
-      if (node === undefined)
-        return Promise.reject({ code: 'INVALID_INPUT', message: t('task.addCredential') });
-      if (bucket === '') return Promise.reject({ code: 'INVALID_INPUT', message: t('check.bucket') });
-      return post('folder', { credential: credentialOfNode(node), bucket, folder, after });
-    },
-    join: (parent: string, name: string) => (parent === '' ? name : `${parent}/${name}`),
-  };
-}
+/** The dialog that is open. */
+class TaskForm {
+  private readonly form = field('name').closest('.cloud-sync-form');
+  private readonly side: CloudSide;
+  private readonly typed = new Map<string, TypedField>();
+  private readonly dryRun: DryRunPanel;
 
-async function showRecoverySheet(node: EditorNode): Promise<void> {
-  const line = $('.cloud-sync-sheet-answer');
-  const complain = (text: string) => void line.addClass('cloud-sync-bad').text(text);
-  const credential = cloudSide?.credential;
-  if (credential === undefined) return complain(t('task.addCredential'));
-  if (field('encryptionPassword').val() === '') return complain(t('check.password'));
-  const input = {
-    credential: credentialOfNode(credential),
-    task: node.id,
-    name: String(field('name').val()) || taskLabel(node),
-    bucket: String(field('bucket').val()).trim(),
-    folder: String(field('folder').val()).trim(),
-    encryption: isTicked('encryption'),
-    filenameEncryption: isTicked('filenameEncryption'),
-    encryptionPassword: String(field('encryptionPassword').val()),
-    encryptionSalt: String(field('encryptionSalt').val()),
-  };
-  await openRecoverySheet(input, complain);
-}
+  constructor(private readonly node: EditorNode) {
+    const { form } = this;
+    dialogOpened(node);
+    this.fillIn();
+    this.side = new CloudSide(form, (credential) => showProviderOptions(credential?.provider as string));
+    this.prepareLists();
+    this.prepareTypedFields();
+    const local = localSource(post);
+    const remote = remoteSource(this.side);
+    folderBrowser($('#cloud-sync-browse-path'), $('#cloud-sync-tree-path'), field('path'), local);
+    folderBrowser($('#cloud-sync-browse-folder'), $('#cloud-sync-tree-folder'), field('folder'), remote);
+    const picked = () =>
+      this.isPush ? { source: local, root: textOf('path') } : { source: remote, root: this.folder };
+    includePicker(
+      $('#cloud-sync-pick'),
+      $('#cloud-sync-tree-include'),
+      $('#cloud-sync-include'),
+      () => this.unpickable() ?? picked(),
+      () => this.refresh(),
+    );
+    const buttons = form.find('.cloud-sync-check-buttons');
+    const answers = form.find('.cloud-sync-check-answers');
+    scanPanel(buttons, answers, () => this.unknown(['path', 'include', 'exclude']) ?? this.scanInput());
+    this.dryRun = new DryRunPanel(buttons, answers, () => this.dryRunInput());
+    $('#cloud-sync-sheet').on('click', () => void this.showRecoverySheet());
+    $('#cloud-sync-generate').on('click', () => {
+      field('encryptionPassword')
+        .attr('type', 'text')
+        .val(generatePassword())
+        .trigger('change')
+        .trigger('select');
+    });
+    new FieldReasons(form, Object.keys(TASK_PROPERTIES), (name) =>
+      taskProblem(node, name, this.valueOf(name)),
+    );
+    form.on('input change', () => this.refresh());
+    this.refresh();
+  }
 
-/** Of the dialog that is open. */
-let cloudSide: CloudSide | undefined;
+  /** Everything as it stands in the dialog, as it would be saved. */
+  values(): Record<string, unknown> {
+    const values: Record<string, unknown> = {};
+    for (const name of Object.keys(TASK_PROPERTIES)) values[name] = this.valueOf(name);
+    for (const name of TYPED_TASK_PROPERTIES)
+      values[typePropertyOf(name)] = this.typed.get(name)?.type ?? 'str';
+    return values;
+  }
 
-export const task = {
-  prepare(node: EditorNode): void {
-    const form = field('name').closest('.cloud-sync-form');
-    const refresh = () => showSummaries(form, SUMMARIES);
+  close(): void {
+    this.side.close();
+    this.dryRun.close();
+    dialogOpened(undefined);
+  }
+
+  private get isPush(): boolean {
+    return field('direction').val() !== 'pull';
+  }
+  private get folder(): string {
+    return textOf('folder').replace(/^\/+|\/+$/g, '');
+  }
+
+  private valueOf(name: string): unknown {
+    if (this.typed.get(name)?.isTyped) return this.typed.get(name)!.text;
+    switch (name) {
+      case 'include':
+      case 'exclude':
+        return readPatterns($(`#cloud-sync-${name}`));
+      case 'bandwidthLimit':
+        return readBandwidth($('#cloud-sync-bandwidth'));
+      case 'allowOverrides':
+        return readTicks($('#cloud-sync-overrides'));
+      default:
+        return field(name).is(':checkbox') ? isTicked(name) : field(name).val();
+    }
+  }
+
+  private fillIn(): void {
+    const { form, node } = this;
     // A flow written by hand leaves out what it doesn't need.
     for (const name of ['enabled', 'lease']) if (node[name] === undefined) field(name).prop('checked', true);
     if (node.whenBusy === undefined) field('whenBusy').val('queue');
@@ -327,69 +148,111 @@ export const task = {
     fillChoice(form, 'direction', directions, () => showConsequence(form));
     fillChoice(form, 'transferMode', modes, () => showConsequence(form));
     showConsequence(form);
-    cloudSide = new CloudSide(form);
-    folderBrowser($('#cloud-sync-browse-path'), $('#cloud-sync-tree-path'), field('path'), localSource(post));
-    folderBrowser(
-      $('#cloud-sync-browse-folder'),
-      $('#cloud-sync-tree-folder'),
-      field('folder'),
-      remoteSource(cloudSide),
-    );
     prepareSchedule(form);
-    patternList($('#cloud-sync-exclude'), node.exclude, '*.tmp', refresh);
-    patternList($('#cloud-sync-include'), node.include, '*.jpg', refresh);
-    bandwidthList($('#cloud-sync-bandwidth'), node.bandwidthLimit, refresh);
+    fillTicks($('#cloud-sync-overrides'), LISTED_OVERRIDES, node.allowOverrides);
+  }
+
+  private prepareLists(): void {
+    const refresh = () => this.refresh();
+    patternList($('#cloud-sync-exclude'), 'exclude', this.node.exclude, '*.tmp', refresh);
+    patternList($('#cloud-sync-include'), 'include', this.node.include, '*.jpg', refresh);
+    bandwidthList($('#cloud-sync-bandwidth'), this.node.bandwidthLimit, refresh);
     prepareTransfers($('#cloud-sync-transfers-preset'), field('transfers'), refresh);
-    includePicker(
-      $('#cloud-sync-pick'),
-      $('#cloud-sync-tree-include'),
-      $('#cloud-sync-include'),
-      () => String(field('path').val()).trim(),
-      refresh,
-    );
-    scanPanel(form.find('.cloud-sync-scan-panel'), () => ({
-      path: String(field('path').val()).trim(),
+  }
+
+  private prepareTypedFields(): void {
+    const add = (name: string, fixed: JQuery, place: JQuery, label: string) =>
+      this.typed.set(name, new TypedField(name, this.node[name], fixed, place, label, () => this.refresh()));
+    for (const name of ['path', 'bucket', 'folder']) {
+      const fixed = field(name).closest('.cloud-sync-with-button');
+      add(name, fixed, fixed.parent(), this.form.find(`label[for="node-input-${name}"]`).text().trim());
+    }
+    for (const [name, list] of [
+      ['include', '#cloud-sync-include'],
+      ['exclude', '#cloud-sync-exclude'],
+      ['bandwidthLimit', '#cloud-sync-bandwidth'],
+    ] as const) {
+      const title = this.form.find(`[data-title="${name}"]`);
+      add(name, listBox($(list)), title, title.text().trim());
+    }
+  }
+
+  /** What is said of values that only a flow knows, where one of `names` is such a one. */
+  private unknown(names: readonly string[]): string | undefined {
+    return names.some((name) => this.typed.get(name)?.isTyped) ? t('typed.later') : undefined;
+  }
+
+  /** Why no files can be ticked. */
+  private unpickable(): string | undefined {
+    if (!this.isPush && isTicked('encryption') && isTicked('filenameEncryption')) return t('pick.encrypted');
+    return this.unknown(this.isPush ? ['path', 'include'] : ['bucket', 'folder', 'include']);
+  }
+
+  private scanInput() {
+    return {
+      path: textOf('path'),
       include: readPatterns($('#cloud-sync-include')),
       exclude: readPatterns($('#cloud-sync-exclude')),
-    }));
-    $('#cloud-sync-sheet').on('click', () => void showRecoverySheet(node));
-    fillTicks($('#cloud-sync-overrides'), LISTED_OVERRIDES, node.allowOverrides);
-    $('#cloud-sync-generate').on('click', () => {
-      field('encryptionPassword')
-        .attr('type', 'text')
-        .val(generatePassword())
-        .trigger('change')
-        .trigger('select');
-    });
-    const showDependent = () => {
-      form.find('.cloud-sync-needs-encryption').toggle(isTicked('encryption'));
-      form.find('.cloud-sync-needs-push').toggle(field('direction').val() !== 'pull');
-      form.find('.cloud-sync-conflict').text(
-        conflictOf({
-          id: node.id,
-          direction: String(field('direction').val()),
-          transferMode: String(field('transferMode').val()),
-          path: String(field('path').val()),
-        }) ?? '',
-      );
-      form.find('.cloud-sync-needs-backup-folder').toggle(field('backupFolder').val() !== '');
     };
-    form.on('input change', () => {
-      showDependent();
-      refresh();
-    });
-    showDependent();
-    refresh();
+  }
+
+  private dryRunInput(): object | string {
+    const { credential } = this.side;
+    if (credential === undefined) return t('task.addCredential');
+    return {
+      credential: credentialOfNode(credential),
+      task: { ...this.values(), id: this.node.id },
+      encryptionPassword: String(field('encryptionPassword').val()),
+      encryptionSalt: String(field('encryptionSalt').val()),
+    };
+  }
+
+  private refresh(): void {
+    const { form, node } = this;
+    form.find('.cloud-sync-needs-encryption').toggle(isTicked('encryption'));
+    form.find('.cloud-sync-needs-push').toggle(this.isPush);
+    form.find('.cloud-sync-needs-backup-folder').toggle(field('backupFolder').val() !== '');
+    form.find('.cloud-sync-conflict').text(conflictOf({ ...this.values(), id: node.id }) ?? '');
+    const { filters } = TASK_SUMMARIES;
+    form.find('.cloud-sync-picked').text(filters!());
+    showSummaries(form, TASK_SUMMARIES);
+  }
+
+  private async showRecoverySheet(): Promise<void> {
+    const { node } = this;
+    const line = $('.cloud-sync-sheet-answer');
+    const complain = (text: string) => void line.addClass('cloud-sync-bad').text(text);
+    const credential = this.side.credential;
+    if (credential === undefined) return complain(t('task.addCredential'));
+    if (field('encryptionPassword').val() === '') return complain(t('check.password'));
+    const input = {
+      credential: credentialOfNode(credential),
+      task: node.id,
+      name: String(field('name').val()) || taskLabel(node),
+      bucket: String(field('bucket').val()).trim(),
+      folder: String(field('folder').val()).trim(),
+      encryption: isTicked('encryption'),
+      filenameEncryption: isTicked('filenameEncryption'),
+      encryptionPassword: String(field('encryptionPassword').val()),
+      encryptionSalt: String(field('encryptionSalt').val()),
+    };
+    await openRecoverySheet(input, complain);
+  }
+}
+
+let open: TaskForm | undefined;
+
+export const task = {
+  prepare(node: EditorNode): void {
+    open = new TaskForm(node);
   },
   save(node: EditorNode): void {
-    node.include = readPatterns($('#cloud-sync-include'));
-    node.exclude = readPatterns($('#cloud-sync-exclude'));
-    node.bandwidthLimit = readBandwidth($('#cloud-sync-bandwidth'));
-    node.allowOverrides = readTicks($('#cloud-sync-overrides'));
-    cloudSide?.close();
+    const { include, exclude, bandwidthLimit, allowOverrides } = open!.values();
+    Object.assign(node, { include, exclude, bandwidthLimit, allowOverrides });
+    open?.close();
   },
   close(_node: EditorNode): void {
-    cloudSide?.close();
+    open?.close();
   },
 };
 

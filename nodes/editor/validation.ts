@@ -10,6 +10,7 @@ import {
   TASK_PROPERTIES,
   VERIFY_PROPERTIES,
 } from '../properties.js';
+import { typePropertyOf } from '../typed-inputs.js';
 import { nodeById, t } from './text.js';
 
 interface Options {
@@ -33,14 +34,38 @@ function check(properties: Properties, name: string, value: unknown): string | u
   return isFromEnvironment(value) ? undefined : problemOf(properties, name, value);
 }
 
-/** While a dialog is open its fields tell, not the node as it was. */
+/** The node whose dialog is open. */
+let openNode: string | undefined;
+
+export function dialogOpened(node: EditorNode | undefined): void {
+  openNode = node?.id;
+}
+
+/** While a node's dialog is open its fields tell, not the node as it was. */
 function now(node: EditorNode, name: string): unknown {
   const input = $(`#node-input-${name}`);
-  if (input.length === 0) return node[name];
+  if (input.length === 0 || node.id !== openNode) return node[name];
   return input.is(':checkbox') ? input.prop('checked') : input.val();
 }
 
-function taskProblem(node: EditorNode, name: string, value: unknown): string | undefined {
+/** Of a typed input only the text is known: that there is one, and that an expression is one. */
+function typedProblem(node: EditorNode, name: string, value: unknown): string | undefined {
+  const type = String(now(node, typePropertyOf(name)));
+  if (String(value ?? '').trim() === '') return t('check.typed');
+  const valid = RED.utils.validateTypedProperty(value, type, {});
+  if (typeof valid === 'string') return valid;
+  const isScheduled = String(now(node, 'schedule') ?? '').trim() !== '' && now(node, 'enabled') !== false;
+  return type === 'msg' && isScheduled ? t('check.scheduled') : undefined;
+}
+
+function isTyped(node: EditorNode, name: string): boolean {
+  const type = now(node, typePropertyOf(name));
+  return type !== undefined && type !== '' && type !== 'str';
+}
+
+/** What is wrong with a property of cloud-sync, in words. */
+export function taskProblem(node: EditorNode, name: string, value: unknown): string | undefined {
+  if (isTyped(node, name)) return typedProblem(node, name, value);
   const problem = check(TASK_PROPERTIES, name, value);
   if (problem !== undefined) return problem;
   switch (name) {
@@ -66,7 +91,7 @@ function taskProblem(node: EditorNode, name: string, value: unknown): string | u
 
 function hasPassword(node: EditorNode): boolean {
   const input = $('#node-input-encryptionPassword');
-  if (input.length > 0) return input.val() !== '';
+  if (input.length > 0 && node.id === openNode) return input.val() !== '';
   const { credentials } = node;
   // Not known here before the dialog was open once: the runtime says it then.
   return (
@@ -87,9 +112,15 @@ export function validateTask(node: EditorNode, name: string, value: unknown, opt
   return verdict(taskProblem(node, name, value), options);
 }
 
-export function validateRestore(_node: EditorNode, name: string, value: unknown, options?: Options): Verdict {
-  if (name === 'path' && value === '') return verdict(t('check.restorePath'), options);
-  return verdict(check(RESTORE_PROPERTIES, name, value), options);
+/** What is wrong with a property of cloud-restore, in words. */
+export function restoreProblem(node: EditorNode, name: string, value: unknown): string | undefined {
+  if (isTyped(node, name)) return typedProblem(node, name, value);
+  if (name === 'path' && value === '') return t('check.restorePath');
+  return check(RESTORE_PROPERTIES, name, value);
+}
+
+export function validateRestore(node: EditorNode, name: string, value: unknown, options?: Options): Verdict {
+  return verdict(restoreProblem(node, name, value), options);
 }
 
 export function validateVerify(_node: EditorNode, name: string, value: unknown, options?: Options): Verdict {

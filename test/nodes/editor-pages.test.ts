@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { runInNewContext } from 'node:vm';
 import { RESTORE_PROPERTIES, TASK_PROPERTIES, VERIFY_PROPERTIES } from '../../nodes/properties.js';
+import { TYPED_RESTORE_PROPERTIES, TYPED_TASK_PROPERTIES, typePropertyOf } from '../../nodes/typed-inputs.js';
 import { PROVIDERS } from '../../src/stores/registry.js';
 
 interface Definition {
@@ -24,17 +25,18 @@ function definitionOf(type: string): Definition {
 describe('editor pages', () => {
   it('save every property the runtime reads, with its default', () => {
     const pages = [
-      ['cloud-sync', TASK_PROPERTIES, ['credential']],
-      ['cloud-restore', RESTORE_PROPERTIES, ['task']],
-      ['cloud-verify', VERIFY_PROPERTIES, ['task']],
+      ['cloud-sync', TASK_PROPERTIES, ['credential'], TYPED_TASK_PROPERTIES],
+      ['cloud-restore', RESTORE_PROPERTIES, ['task'], TYPED_RESTORE_PROPERTIES],
+      ['cloud-verify', VERIFY_PROPERTIES, ['task'], []],
     ] as const;
-    for (const [type, properties, references] of pages) {
+    for (const [type, properties, references, typed] of pages) {
       const { defaults } = definitionOf(type);
       assert.deepEqual(
         Object.keys(defaults).sort(),
-        [...Object.keys(properties), ...references].sort(),
+        [...Object.keys(properties), ...references, ...typed.map(typePropertyOf)].sort(),
         type,
       );
+      for (const name of typed) assert.equal(defaults[typePropertyOf(name)]!.value, 'str', name);
       for (const [name, { default: value }] of Object.entries(properties)) {
         // A number that isn't set is an empty field.
         const saved = JSON.parse(JSON.stringify(defaults[name]!.value)) as unknown;

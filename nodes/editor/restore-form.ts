@@ -1,0 +1,158 @@
+/** The dialog of cloud-restore. */
+
+import { LISTED_RESTORE_OVERRIDES, RESTORE_PROPERTIES, TASK_PROPERTIES } from '../properties.js';
+import { TYPED_RESTORE_PROPERTIES, TYPED_TASK_PROPERTIES, typePropertyOf } from '../typed-inputs.js';
+import { post } from './api.js';
+import { fillChoice } from './choice.js';
+import { credentialOfNode, STORED } from './credential-form.js';
+import { DryRunPanel } from './dry-run-panel.js';
+import { FieldReasons } from './field-reasons.js';
+import { folderBrowser, localSource } from './folder-browser.js';
+import { describeTask, fillTasks, remoteOf, showConsequence } from './follower-forms.js';
+import { field, fillTicks, isTicked, readTicks, showSummaries } from './form-fields.js';
+import { listBox, patternList, readPatterns } from './lists.js';
+import { nodeById, t } from './text.js';
+import { TypedField } from './typed-field.js';
+import { dialogOpened, restoreProblem } from './validation.js';
+
+const SUMMARIES = {
+  filters: () => {
+    if (['include', 'exclude'].some((name) => !['', 'str'].includes(String(field(`${name}Type`).val()))))
+      return t('typed.fromFlow');
+    const patterns =
+      readPatterns($('#cloud-sync-exclude')).length + readPatterns($('#cloud-sync-include')).length;
+    return patterns === 0 ? t('summary.allFiles') : t('summary.narrowed', { count: patterns });
+  },
+  archive: () => (isTicked('thaw') ? t('summary.thaw') : t('summary.off')),
+};
+
+/** A secret of a node as it is in the editor: typed, or a placeholder for what is stored. */
+function secretOf({ credentials }: EditorNode, name: string): string {
+  if (credentials === undefined) return STORED;
+  return String(credentials[name] || (credentials[`has_${name}`] ? STORED : ''));
+}
+
+/** A cloud-sync node as it is in the editor, deployed or not, in the form the server takes. */
+function taskOfNode(task: EditorNode): Record<string, unknown> {
+  const names = [...Object.keys(TASK_PROPERTIES), ...TYPED_TASK_PROPERTIES.map(typePropertyOf)];
+  return { ...Object.fromEntries(names.map((name) => [name, task[name]])), id: task.id };
+}
+
+/** The dialog that is open. */
+class RestoreForm {
+  private readonly form = field('name').closest('.cloud-sync-form');
+  private readonly typed = new Map<string, TypedField>();
+  private readonly dryRun: DryRunPanel;
+
+  constructor(private readonly node: EditorNode) {
+    const { form } = this;
+    dialogOpened(node);
+    fillTasks(node, t('follower.choose'), (task) => {
+      describeTask(form, task, (one) =>
+        t(one.direction === 'pull' ? 'follower.pushesBack' : 'follower.from', { remote: remoteOf(one) }),
+      );
+    });
+    const modes = [
+      { value: 'copy', label: t('mode.copy'), icon: 'clone' },
+      { value: 'sync', label: t('mode.sync'), icon: 'refresh' },
+    ];
+    const showMode = (mode: string) =>
+      showConsequence(form, t(`consequence.restore.${mode}`), mode === 'sync');
+    fillChoice(form, 'transferMode', modes, showMode);
+    showMode(String(field('transferMode').val()));
+    folderBrowser($('#cloud-sync-browse-path'), $('#cloud-sync-tree-path'), field('path'), localSource(post));
+    for (const [name, example] of [
+      ['exclude', '*.tmp'],
+      ['include', '*.jpg'],
+    ] as const) {
+      patternList($(`#cloud-sync-${name}`), name, node[name], example, () => this.refresh());
+    }
+    this.prepareTypedFields();
+    fillTicks($('#cloud-sync-overrides'), LISTED_RESTORE_OVERRIDES, node.allowOverrides);
+    this.dryRun = new DryRunPanel(
+      form.find('.cloud-sync-check-buttons'),
+      form.find('.cloud-sync-check-answers'),
+      () => this.dryRunInput(),
+    );
+    new FieldReasons(form, Object.keys(RESTORE_PROPERTIES), (name) =>
+      restoreProblem(node, name, this.valueOf(name)),
+    );
+    form.on('input change', () => this.refresh());
+    this.refresh();
+  }
+
+  /** Everything as it stands in the dialog, as it would be saved. */
+  values(): Record<string, unknown> {
+    const values: Record<string, unknown> = {};
+    for (const name of Object.keys(RESTORE_PROPERTIES)) values[name] = this.valueOf(name);
+    for (const name of TYPED_RESTORE_PROPERTIES)
+      values[typePropertyOf(name)] = this.typed.get(name)?.type ?? 'str';
+    return values;
+  }
+
+  close(): void {
+    this.dryRun.close();
+    dialogOpened(undefined);
+  }
+
+  private valueOf(name: string): unknown {
+    if (this.typed.get(name)?.isTyped) return this.typed.get(name)!.text;
+    switch (name) {
+      case 'include':
+      case 'exclude':
+        return readPatterns($(`#cloud-sync-${name}`));
+      case 'allowOverrides':
+        return readTicks($('#cloud-sync-overrides'));
+      default:
+        return field(name).is(':checkbox') ? isTicked(name) : field(name).val();
+    }
+  }
+
+  private prepareTypedFields(): void {
+    const add = (name: string, fixed: JQuery, place: JQuery, label: string) =>
+      this.typed.set(name, new TypedField(name, this.node[name], fixed, place, label, () => this.refresh()));
+    for (const name of ['path', 'asOf']) {
+      const fixed = field(name).closest('.cloud-sync-with-button');
+      add(name, fixed, fixed.parent(), this.form.find(`label[for="node-input-${name}"]`).text().trim());
+    }
+    for (const name of ['include', 'exclude']) {
+      const title = this.form.find(`[data-title="${name}"]`);
+      add(name, listBox($(`#cloud-sync-${name}`)), title, title.text().trim());
+    }
+  }
+
+  private dryRunInput(): object | string {
+    const task = nodeById(field('task').val());
+    if (task === undefined) return t('follower.choose');
+    const credential = nodeById(task.credential);
+    if (credential === undefined) return t('task.addCredential');
+    return {
+      credential: credentialOfNode(credential),
+      task: taskOfNode(task),
+      encryptionPassword: secretOf(task, 'encryptionPassword'),
+      encryptionSalt: secretOf(task, 'encryptionSalt'),
+      restore: { ...this.values(), id: this.node.id },
+    };
+  }
+
+  private refresh(): void {
+    this.form.find('.cloud-sync-needs-thaw').toggle(isTicked('thaw'));
+    showSummaries(this.form, SUMMARIES);
+  }
+}
+
+let open: RestoreForm | undefined;
+
+export const restore = {
+  prepare(node: EditorNode): void {
+    open = new RestoreForm(node);
+  },
+  save(node: EditorNode): void {
+    const { include, exclude, allowOverrides } = open!.values();
+    Object.assign(node, { include, exclude, allowOverrides });
+    open?.close();
+  },
+  close(_node: EditorNode): void {
+    open?.close();
+  },
+};
