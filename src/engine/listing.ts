@@ -8,7 +8,7 @@ import { CloudSyncError, throwIfAborted } from '../errors.js';
 import type { ListOptions, Store, StoredObject } from '../stores/store.js';
 import { compareUtf8 } from '../stores/utf8-order.js';
 import { ExternalSort, type SortedLines } from './external-sort.js';
-import { namedKind, RESERVED_PREFIX } from './location.js';
+import { type Location, namedKind, RESERVED_PREFIX } from './location.js';
 import type { RunContext } from './run-context.js';
 import { decodeStoredObject, encodeStoredObject } from './stored-object-text.js';
 
@@ -122,11 +122,11 @@ export function listBothSides(run: RunContext, sort: boolean) {
     fold: fold ?? ((key: string) => key),
     workFolder: settings.workFolder,
   };
-  // A sync removes folders that only the destination has, where folders are real.
-  const removesFolders =
-    settings.transferMode === 'sync' && run.destination.store.features.folders === 'real';
-  const wantsFolders = (isDestination: boolean) =>
-    settings.createEmptySrcDirs || (isDestination && removesFolders);
+  // A sync removes folders that only the destination has, where folders are real; not those that stand empty at the source.
+  const hasFolders = ({ store }: Location) => store.features.folders === 'real';
+  const removesFolders = settings.transferMode === 'sync' && hasFolders(run.destination);
+  const wantsFolders = (side: Location) =>
+    settings.createEmptySrcDirs || (removesFolders && hasFolders(side));
   const localSide = orderedListing({
     ...shared,
     side: run.isPush ? 'source' : 'destination',
@@ -134,7 +134,7 @@ export function listBothSides(run: RunContext, sort: boolean) {
     prefix: local.prefix,
     options: {
       prefix: local.prefix,
-      folders: wantsFolders(!run.isPush),
+      folders: wantsFolders(local),
       followSymlinks: settings.followSymlinks,
       entersFolder: (folder) => entersFolder(run, folder),
       orderName: (name, kind) =>
@@ -150,7 +150,7 @@ export function listBothSides(run: RunContext, sort: boolean) {
     prefix: remote.prefix,
     options: {
       prefix: remote.prefix,
-      folders: wantsFolders(run.isPush),
+      folders: wantsFolders(remote),
       asOf: settings.asOf,
       signal: run.signal,
     },

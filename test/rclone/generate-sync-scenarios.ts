@@ -125,6 +125,11 @@ const WRITTEN: readonly Given[] = [
       createEmptySrcDirs: true,
     },
   ),
+  ...inEachMode(
+    'empty folders that have files at the destination',
+    [file('a', 'a'), folder('b/c'), folder('d')],
+    [file('b/c/x', 'x'), file('b/y', 'y'), file('d/e/z', 'z')],
+  ),
   ...inEachMode('empty folders kept, some excluded', [folder('in'), folder('out/deep'), file('a', 'a')], [], {
     createEmptySrcDirs: true,
     exclude: ['/out/**'],
