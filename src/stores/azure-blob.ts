@@ -100,10 +100,16 @@ class AzureBlobAccount implements Account {
   async *listBuckets(signal?: AbortSignal): AsyncGenerator<Bucket> {
     throwIfAborted(signal);
     const service = await this.#clients.service();
-    for await (const container of service.listContainers(
-      signal === undefined ? {} : { abortSignal: signal },
-    )) {
-      yield { name: container.name };
+    try {
+      for await (const { name } of service.listContainers(
+        signal === undefined ? {} : { abortSignal: signal },
+      )) {
+        if (typeof name !== 'string' || name === '') throw senselessContainers();
+        yield { name };
+      }
+    } catch (error) {
+      // The SDK's own error quotes the answer.
+      throw error instanceof CloudSyncError ? error : senselessContainers();
     }
   }
 
@@ -189,4 +195,10 @@ class AzureBlobAccount implements Account {
       `The clock of this machine is ${minutes} minutes ${offset > 0 ? 'behind' : 'ahead of'} Azure's; requests are signed with Azure's.`,
     );
   }
+}
+
+function senselessContainers(): CloudSyncError {
+  return new CloudSyncError('BAD_ANSWER', 'The list of containers that the server answers makes no sense', {
+    advice: 'Check the endpoint; leave it empty for Azure itself.',
+  });
 }

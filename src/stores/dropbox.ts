@@ -66,7 +66,8 @@ class DropboxAccount implements Account {
         "The app lacks the permission account_info.read: whose account this is can't be told, nor team folders be reached.",
       );
     } else {
-      check.account = `${root.account.name.display_name} (${root.account.email})`;
+      const { name, email } = root.account;
+      check.account = `${name?.display_name ?? ''} (${email ?? ''})`;
     }
     if (root.homePath !== undefined) {
       check.notes.push(

@@ -38,7 +38,7 @@ const MINUTE_MS = 60_000;
 
 interface BucketList {
   kind?: string;
-  items?: { name?: string; timeCreated?: string; location?: string }[];
+  items?: { name: string; timeCreated?: string; location?: string }[];
   nextPageToken?: string;
 }
 
@@ -179,23 +179,27 @@ class GoogleCloudStorageAccount implements Account {
         attempts,
         ...(signal === undefined ? {} : { signal }),
       });
-      if (page.kind !== 'storage#buckets') {
+      if (
+        page.kind !== 'storage#buckets' ||
+        !isWellFormed(page) ||
+        (pageToken && page.nextPageToken === pageToken)
+      ) {
         throw new CloudSyncError('BAD_ANSWER', 'The endpoint does not answer as Google Cloud Storage does', {
           field: 'endpoint',
           advice: 'Check the endpoint; leave it empty for Google itself.',
           retryable: false,
         });
       }
-      for (const { name = '', timeCreated, location } of page.items ?? []) {
+      for (const { name, timeCreated, location } of page.items ?? []) {
         const createdAt = Date.parse(timeCreated ?? '');
         yield {
           name,
           ...(Number.isNaN(createdAt) ? {} : { createdAt }),
-          ...(location === undefined ? {} : { region: location }),
+          ...(location ? { region: location } : {}),
         };
       }
       pageToken = page.nextPageToken;
-    } while (pageToken !== undefined);
+    } while (pageToken);
   }
 
   #confirmProject(action: string): void {
@@ -214,5 +218,17 @@ function confirmBucketName(bucket: string): void {
     'INVALID_INPUT',
     bucket === '' ? 'The bucket is missing' : `"${bucket}" can't be the name of a bucket`,
     { field: 'bucket', advice: BUCKET_NAME_ADVICE },
+  );
+}
+
+function isWellFormed({ items = [], nextPageToken = '' }: BucketList): boolean {
+  const isText = (value: unknown) => typeof value === 'string';
+  return (
+    isText(nextPageToken) &&
+    Array.isArray(items) &&
+    items.every((item) => {
+      if (typeof item !== 'object' || item === null || !isText(item.name) || item.name === '') return false;
+      return isText(item.timeCreated ?? '') && isText(item.location ?? '');
+    })
   );
 }

@@ -37,8 +37,8 @@ export function parseListPage(xml: string): ListPage {
       if (name === 'Metadata') inMetadata = false;
       else if (name === 'BlobPrefix') inPrefix = false;
       else if (name === 'Blob' && blob !== undefined) {
-        if (blob.key === '')
-          throw new CloudSyncError('BAD_ANSWER', 'The listing holds a blob without a name');
+        if (blob.key === '') throw senseless('a blob without a name');
+        if (!Number.isSafeInteger(blob.size)) throw senseless('a blob whose size is no number');
         page.blobs.push(blob);
         blob = undefined;
       }
@@ -50,6 +50,7 @@ export function parseListPage(xml: string): ListPage {
     const space = tag.indexOf(' ');
     const name = space === -1 ? tag : tag.slice(0, space);
     if (name === 'Blob') {
+      if (blob !== undefined) throw senseless('a blob that does not end');
       blob = { key: '', size: 0, metadata: {} };
       continue;
     }
@@ -68,14 +69,27 @@ export function parseListPage(xml: string): ListPage {
       page.nextMarker = unescapeXml(raw);
     } else if (name === 'Name') {
       const text = unescapeXml(raw);
-      const key = space !== -1 && /Encoded="true"/i.test(tag) ? decodeURIComponent(text) : text;
+      const key = space !== -1 && /Encoded="true"/i.test(tag) ? decodeName(text) : text;
       if (inPrefix) page.prefixes.push(key);
       else if (blob !== undefined) blob.key = key;
     } else if (blob !== undefined) {
       setProperty(blob, name, raw);
     }
   }
+  if (blob !== undefined) throw senseless('a blob that does not end');
   return page;
+}
+
+function senseless(what: string): CloudSyncError {
+  return new CloudSyncError('BAD_ANSWER', `The listing that Azure answers holds ${what}`);
+}
+
+function decodeName(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw senseless('a name that is not encoded as it says');
+  }
 }
 
 const SLASH = 47;
@@ -83,7 +97,7 @@ const SLASH = 47;
 function setProperty(blob: BlobProperties, name: string, raw: string): void {
   switch (name) {
     case 'Content-Length':
-      blob.size = Number(raw);
+      blob.size = /^\d+$/.test(raw) ? Number(raw) : Number.NaN;
       break;
     case 'Last-Modified':
       blob.lastModified = raw;
@@ -123,8 +137,8 @@ const ENTITIES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>',
 function unescapeXml(text: string): string {
   if (!text.includes('&')) return text;
   return text.replace(/&(?:#x([0-9a-fA-F]+)|#(\d+)|(\w+));/g, (whole, hex, decimal, name) => {
-    if (hex !== undefined) return String.fromCodePoint(Number.parseInt(hex, 16));
-    if (decimal !== undefined) return String.fromCodePoint(Number(decimal));
-    return ENTITIES[name] ?? whole;
+    if (name !== undefined) return ENTITIES[name] ?? whole;
+    const code = hex !== undefined ? Number.parseInt(hex, 16) : Number(decimal);
+    return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
   });
 }

@@ -92,9 +92,13 @@ export class B2Native {
       authorization: authorization.token,
       body: { accountId: authorization.accountId, ...(name === undefined ? {} : { bucketName: name }) },
     })) as { buckets?: { bucketName: string; options?: string[] }[] };
-    return (answer.buckets ?? []).map((bucket) => ({
-      name: bucket.bucketName,
-      hasS3: bucket.options?.includes('s3') === true,
+    const buckets: unknown = answer.buckets ?? [];
+    if (!Array.isArray(buckets) || !buckets.every((bucket) => isText(bucket?.bucketName))) {
+      throw senseless('The list of buckets that Backblaze answers makes no sense');
+    }
+    return (answer.buckets ?? []).map(({ bucketName, options }) => ({
+      name: bucketName,
+      hasS3: Array.isArray(options) && options.includes('s3'),
     }));
   }
 
@@ -157,7 +161,9 @@ function readAnswer(response: HttpResponse): unknown {
     answer = undefined;
   }
   if (status === 200 && typeof answer === 'object' && answer !== null) return answer;
-  const { code = '', message = '' } = (answer ?? {}) as { code?: string; message?: string };
+  const said = (answer ?? {}) as { code?: unknown; message?: unknown };
+  const code = isText(said.code) ? said.code : '';
+  const message = isText(said.message) ? said.message : '';
   const cause = new Error(`HTTP ${status} ${code}: ${message}`.slice(0, 500));
   const retryAfterMs = parseRetryAfter(headers['retry-after'], Date.now());
   const details = { httpStatus: status, cause, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
@@ -210,7 +216,36 @@ function refusal(
   });
 }
 
+function isText(value: unknown): value is string {
+  return typeof value === 'string';
+}
+
+function senseless(message: string): CloudSyncError {
+  return new CloudSyncError('BAD_ANSWER', message, {
+    retryable: false,
+    advice: 'Check the endpoint; leave it empty for Backblaze itself.',
+  });
+}
+
+/** Whether what was read is what it should be: JSON holds anything. */
+function isWellFormed(authorization: B2Authorization): boolean {
+  const { accountId, token, apiUrl, s3ApiUrl, capabilities, buckets, prefix, expiresAt } = authorization;
+  return (
+    [accountId, token, apiUrl, s3ApiUrl ?? '', prefix].every(isText) &&
+    /^[\x21-\x7e]+$/.test(token) &&
+    URL.canParse(apiUrl) &&
+    [capabilities, buckets ?? []].every((list) => Array.isArray(list) && list.every(isText)) &&
+    (expiresAt === undefined || Number.isFinite(expiresAt))
+  );
+}
+
 function readAuthorization(answer: AuthorizeAnswer): B2Authorization {
+  const authorization = authorizationOf(answer);
+  if (isWellFormed(authorization)) return authorization;
+  throw senseless('Backblaze lets this key in with an answer that makes no sense');
+}
+
+function authorizationOf(answer: AuthorizeAnswer): B2Authorization {
   const storage = answer.apiInfo?.storageApi ?? answer;
   const allowed = storage.allowed ?? storage;
   const { accountId, authorizationToken } = answer;
@@ -220,9 +255,12 @@ function readAuthorization(answer: AuthorizeAnswer): B2Authorization {
       advice: 'Check that the key is one for B2 Cloud Storage.',
     });
   }
+  if (typeof allowed !== 'object') throw senseless('Backblaze does not say what the key is for');
   const several = 'buckets' in allowed ? allowed.buckets : undefined;
   const one = allowed.bucketId ? [allowed.bucketName ?? null] : undefined;
-  const names = several ? several.map(({ name }) => name) : one;
+  if (several && !Array.isArray(several))
+    throw senseless('Backblaze does not say which buckets the key is for');
+  const names = several ? several.map((bucket) => bucket?.name) : one;
   const found = names?.filter((name) => name !== null);
   return {
     accountId,

@@ -7,7 +7,7 @@ import { CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
 import type { ListOptions, StoredObject } from '../store.js';
 import { compareUtf8 } from '../utf8-order.js';
 import { tagsOf } from './errors.js';
-import { type Metadata, objectOf, pathOf } from './objects.js';
+import { isWellFormedEntry, type Metadata, objectOf, pathOf } from './objects.js';
 import type { DropboxTransport } from './transport.js';
 
 /** Entries of a page: the most Dropbox gives. */
@@ -82,15 +82,28 @@ async function* listPages(
   let page = await transport.rpc<ListFolderResult>({ ...shared, route: 'files/list_folder', argument });
   for (;;) {
     throwIfAborted(signal);
-    if (!Array.isArray(page.entries)) throw new CloudSyncError('BAD_ANSWER', 'A listing without entries');
+    if (!isWellFormed(page)) {
+      throw new CloudSyncError('BAD_ANSWER', 'Dropbox answers a listing in a way that makes no sense');
+    }
     yield page.entries;
     if (!page.has_more) return;
-    page = await transport.rpc<ListFolderResult>({
-      ...shared,
-      route: 'files/list_folder/continue',
-      argument: { cursor: page.cursor },
-    });
+    const { cursor } = page;
+    const next = { ...shared, route: 'files/list_folder/continue', argument: { cursor } };
+    page = await transport.rpc<ListFolderResult>(next);
+    if (page?.has_more && page.cursor === cursor) {
+      throw new CloudSyncError('BAD_ANSWER', 'The listing that Dropbox answers goes round in a circle');
+    }
   }
+}
+
+/** Whether a page is one, and its entries are what they should be. */
+function isWellFormed(page: ListFolderResult | null): boolean {
+  return (
+    Array.isArray(page?.entries) &&
+    page.entries.every(isWellFormedEntry) &&
+    typeof page.has_more === 'boolean' &&
+    typeof page.cursor === 'string'
+  );
 }
 
 /** Pages of objects as they are now. */

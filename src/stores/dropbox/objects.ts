@@ -79,6 +79,27 @@ export function characters(name: string): number {
   return count;
 }
 
+const TEXTS = [
+  'path_lower',
+  'path_display',
+  'client_modified',
+  'server_modified',
+  'rev',
+  'content_hash',
+] as const;
+
+/** Whether an entry of an answer is what it should be. */
+export function isWellFormedEntry(metadata: Metadata | null): boolean {
+  if (typeof metadata !== 'object' || metadata === null) return false;
+  const { '.tag': tag, name, size } = metadata;
+  if (typeof name !== 'string') return false;
+  if (!TEXTS.every((field) => metadata[field] === undefined || typeof metadata[field] === 'string'))
+    return false;
+  if (tag === 'folder' || tag === 'deleted') return true;
+  // The folder of an app that is confined to it is listed itself, without a name.
+  return tag === 'file' && name !== '' && Number.isSafeInteger(size) && size! >= 0;
+}
+
 /** The object of a file's metadata. */
 export function objectOf(key: string, metadata: Metadata): StoredObject {
   if (metadata['.tag'] === 'folder') return { key, kind: 'folder', size: 0 };

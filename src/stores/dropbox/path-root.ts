@@ -77,7 +77,7 @@ export class PathRoot {
       return true;
     }
     const latest = (cause.error as { invalid_root?: RootInfo } | undefined)?.invalid_root;
-    if (latest === undefined) return false;
+    if (!isRootInfo(latest)) return false;
     this.#take(latest);
     return true;
   }
@@ -91,8 +91,8 @@ export class PathRoot {
       this.#isKnown = true;
       return;
     }
-    const info = this.#account.root_info;
-    if (info === undefined) {
+    const info = this.#account?.root_info;
+    if (!isRootInfo(info)) {
       throw new CloudSyncError('BAD_ANSWER', 'This is no Dropbox', {
         field: 'endpoint',
         advice: 'Check the endpoint; leave it empty for Dropbox itself.',
@@ -107,6 +107,12 @@ export class PathRoot {
     this.#namespace = info.root_namespace_id === info.home_namespace_id ? undefined : info.root_namespace_id;
     if (this.#account !== undefined) this.#account.root_info = info;
   }
+}
+
+/** They go into headers, so they are looked at. */
+function isRootInfo(info: RootInfo | undefined): info is RootInfo {
+  const { root_namespace_id: root, home_namespace_id: home, home_path: path = '' } = info ?? {};
+  return /^[\w:-]+$/.test(String(root)) && typeof home === 'string' && typeof path === 'string';
 }
 
 function isMissingScope(error: CloudSyncError): boolean {

@@ -229,10 +229,20 @@ async function askPage(
     signal,
   });
   // Anything else must never be read as an empty bucket.
-  if (page.kind !== 'storage#objects') {
+  if (page.kind !== 'storage#objects' || !isWellFormed(page)) {
     throw new CloudSyncError('BAD_ANSWER', 'The answer to a listing is no listing', {
       advice: 'Check the endpoint; leave it empty for Google itself.',
     });
   }
   return page;
+}
+
+/** Whether its parts are what they should be; the objects are looked at one by one. */
+function isWellFormed({ items = [], prefixes = [], nextPageToken = '' }: ListAnswer): boolean {
+  return (
+    Array.isArray(items) &&
+    Array.isArray(prefixes) &&
+    prefixes.every((prefix) => typeof prefix === 'string') &&
+    typeof nextPageToken === 'string'
+  );
 }

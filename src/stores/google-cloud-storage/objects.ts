@@ -50,16 +50,16 @@ export interface ObjectResource {
  * given to a write.
  */
 export function objectOf(resource: ObjectResource): StoredObject {
+  if (!isWellFormed(resource)) {
+    throw new CloudSyncError('BAD_ANSWER', 'The server describes an object in a way that makes no sense');
+  }
   const { name, generation } = resource;
   const size = Number(resource.size);
-  if (typeof name !== 'string' || name === '' || !Number.isSafeInteger(size)) {
-    throw new CloudSyncError('BAD_ANSWER', 'The server describes an object without a name or size');
-  }
   const { [MTIME]: mtime, [GSUTIL_MTIME]: gsutilMtime, ...rest } = lowerCased(resource.metadata);
   const object: StoredObject = { key: name, kind: 'file', size, metadata: rest };
   if (generation !== undefined) {
-    object.etag = generation;
-    object.versionId = generation;
+    object.etag = String(generation);
+    object.versionId = object.etag;
   }
   const storedTime = Date.parse(resource.timeCreated ?? '');
   if (!Number.isNaN(storedTime)) object.storedTime = storedTime;
@@ -70,6 +70,28 @@ export function objectOf(resource: ObjectResource): StoredObject {
   if (hashes !== undefined) object.hashes = hashes;
   if (resource.storageClass !== undefined) object.storageClass = resource.storageClass;
   return object;
+}
+
+const TEXTS = ['updated', 'timeCreated', 'timeDeleted', 'md5Hash', 'crc32c', 'storageClass'] as const;
+
+function isTextOrLeftOut(value: unknown): boolean {
+  return value === undefined || typeof value === 'string';
+}
+
+/** Whether name, size and all that is read besides are what they should be. */
+function isWellFormed(resource: ObjectResource): resource is ObjectResource & { name: string } {
+  if (typeof resource !== 'object' || resource === null) return false;
+  const { name, size, generation, metadata = {} } = resource;
+  return (
+    typeof name === 'string' &&
+    name !== '' &&
+    /^\d+$/.test(String(size)) &&
+    Number.isSafeInteger(Number(size)) &&
+    (generation === undefined || /^\d+$/.test(String(generation))) &&
+    TEXTS.every((field) => isTextOrLeftOut(resource[field])) &&
+    typeof metadata === 'object' &&
+    Object.values(metadata ?? {}).every((value) => typeof value === 'string')
+  );
 }
 
 /**

@@ -197,6 +197,9 @@ export class S3Account implements Account {
     const buckets = [...elements(xml, 'Bucket')].map(bucketFrom);
     const owner = elementText(xml, 'DisplayName') || elementText(xml, 'ID');
     const next = elementText(xml, 'ContinuationToken');
+    if (buckets.some(({ name }) => name === '') || (next && next === token)) {
+      throw new CloudSyncError('BAD_ANSWER', 'The list of buckets that the server answers makes no sense');
+    }
     return { buckets, ...(owner ? { owner } : {}), ...(next ? { next } : {}) };
   }
 

@@ -5,6 +5,7 @@
  * The elements wanted are told apart by their first letter and their length, which is enough among those that S3 knows.
  */
 
+import { CloudSyncError } from '../../errors.js';
 import type { StoredObject } from '../store.js';
 import { isArchiveClass } from './objects.js';
 import { unescapeXml } from './xml.js';
@@ -78,13 +79,14 @@ export function parseListPage(xml: Buffer): ListPage {
 
     if (closing) {
       if (entry !== undefined && (element === CONTENTS || element === VERSION || element === DELETE_MARKER)) {
-        page.entries.push(entry);
+        page.entries.push(confirmed(entry));
         entry = undefined;
       } else if (element === COMMON_PREFIXES) inPrefixes = false;
       continue;
     }
     if (isEmpty) continue;
     if (element === CONTENTS || element === VERSION || element === DELETE_MARKER) {
+      if (entry !== undefined) throw senseless('an entry that does not end');
       entry = { key: '', kind: 'file', size: 0 };
       if (element === DELETE_MARKER) entry.isDeleteMarker = true;
       continue;
@@ -104,7 +106,20 @@ export function parseListPage(xml: Buffer): ListPage {
       }
     } else readPageField(page, element, xml, start, position, text, name);
   }
+  if (entry !== undefined) throw senseless('an entry that does not end');
   return page;
+}
+
+/** An entry as the engine relies on it. */
+function confirmed(entry: StoredObject): StoredObject {
+  if (entry.key === '') throw senseless('an entry without a key');
+  if (!Number.isSafeInteger(entry.size)) throw senseless('an entry whose size is no number');
+  if (Number.isNaN(entry.storedTime)) throw senseless('an entry whose time is none');
+  return entry;
+}
+
+function senseless(what: string): CloudSyncError {
+  return new CloudSyncError('BAD_ANSWER', `The listing that the server answers holds ${what}`);
 }
 
 type ReadText = (start: number, end: number) => string;
@@ -122,7 +137,7 @@ function readField(
       entry.key = name(start, end);
       break;
     case LAST_MODIFIED:
-      entry.storedTime = readTime(xml, start, end);
+      if (end > start) entry.storedTime = readTime(xml, start, end);
       break;
     case ETAG:
       entry.etag = readEtag(xml, start, end);
@@ -210,9 +225,13 @@ function readEtag(xml: Buffer, start: number, end: number): string {
   return xml.toString('latin1', from, to);
 }
 
+/** NaN where anything but digits stands there. */
 function readNumber(xml: Buffer, start: number, end: number): number {
-  let value = 0;
-  for (let index = start; index < end; index += 1) value = value * 10 + (xml[index]! - 48);
+  let value = start < end ? 0 : Number.NaN;
+  for (let index = start; index < end; index += 1) {
+    const digit = xml[index]! - 48;
+    value = digit >= 0 && digit <= 9 ? value * 10 + digit : Number.NaN;
+  }
   return value;
 }
 
