@@ -379,7 +379,8 @@ async function drain(opened: OpenedObject, signal?: AbortSignal): Promise<number
   return pieces;
 }
 
-const SECONDS = process.env.CLOUD_SYNC_BANDWIDTH_SECONDS;
+/** `BANDWIDTH_SECONDS=20` also measures that no less comes through than the limit: a busy machine alone can fail that. */
+const SECONDS = process.env.BANDWIDTH_SECONDS;
 
 describe('Throttled store', () => {
   it('hands the bytes on unchanged and the rest of the store as it is', async () => {
@@ -439,11 +440,9 @@ describe('Throttled store', () => {
   });
 
   for (const limit of [MB, 10 * MB]) {
-    it(`keeps ${limit / MB} MB/s over uploads and downloads together, within 5 %`, async function () {
+    it(`keeps ${limit / MB} MB/s over uploads and downloads together`, async function () {
       const seconds = Number(SECONDS ?? 3);
-      this.timeout(seconds * 1000 + 20_000);
-      // A busy machine doesn't reach the limit: tried again.
-      this.retries(3);
+      this.timeout(seconds * 10_000 + 60_000);
       const limiter = new BandwidthLimiter({ timetable: ALL_DAY(limit) });
       const share = (limit * seconds) / 4;
       const { store } = countingStore(share);
@@ -456,7 +455,11 @@ describe('Throttled store', () => {
         drain(await limited.open('d')),
       ]);
       const took = (performance.now() - started) / 1000;
-      assertWithin((limit * seconds) / took, limit, 0.05, 'bytes per second');
+      const measured = (limit * seconds) / took;
+      assert.ok(measured <= limit * 1.05, `${measured} bytes per second instead of ${limit}`);
+      if (SECONDS === undefined) return;
+      console.log(`      ${((measured / limit - 1) * 100).toFixed(2)} %`);
+      assertWithin(measured, limit, 0.05, 'bytes per second');
     });
   }
 });
