@@ -21,6 +21,7 @@ export async function sendInParts(sending: Sending): Promise<Sent> {
   for (;;) {
     const sent = await tryInParts(sending, content, hashes);
     if (sent !== undefined) return sent;
+    sending.count(0, true);
     run.log('retry', job.path, {
       level: 'warning',
       message: 'No part gets through: begins anew with smaller ones',
