@@ -43,14 +43,21 @@ export interface S3Access {
   secrets: Record<string, string>;
 }
 
-const IMPATIENT = {
+/** Silence is waited for only as long as a fault keeps silent: a busy machine may do so for a while too. */
+const silenceFor = (hasStall: boolean) => (hasStall ? 500 : 20_000);
+
+const impatient = (silenceMs: number) => ({
   retryPolicy: { attempts: 4, baseDelayMs: 1, maxDelayMs: 4, maxRetryAfterMs: 100 },
-  silenceMs: 500,
-};
+  silenceMs,
+});
 
 /** An account whose files are cut into small parts, and who doesn't wait long. */
-export function openImpatiently({ config, secrets }: S3Access, context: AccountContext): Account {
-  return openingSmallParts(openS3Account(config, secrets, context, IMPATIENT), 4_000, 3_000);
+export function openImpatiently(
+  { config, secrets }: S3Access,
+  context: AccountContext,
+  silenceMs = silenceFor(false),
+): Account {
+  return openingSmallParts(openS3Account(config, secrets, context, impatient(silenceMs)), 4_000, 3_000);
 }
 
 /** What the strict S3 server and Backblaze's in front of it are started with: even a small tree has several pages. */
@@ -91,6 +98,8 @@ export class Places {
   private count = 0;
   private running = 0;
   private started = 0;
+  /** A fault of the run under way keeps silent. */
+  private hasStall = false;
 
   async make(kind: Kind, random: Random, folder: string): Promise<Place> {
     const bucket = `world-${++this.count}`;
@@ -126,7 +135,7 @@ export class Places {
     return {
       ...this.placeAt(server, bucket, () => openS3Account(config, secrets, {})),
       kind: 's3',
-      open: (context) => openImpatiently({ config, secrets }, context),
+      open: (context) => openImpatiently({ config, secrets }, context, silenceFor(this.hasStall)),
       access: { config, secrets },
       keepsVersions,
     };
@@ -144,8 +153,10 @@ export class Places {
     return {
       ...this.placeAt(s3, bucket, () => openB2Account({ endpoint }, secrets, {})),
       kind: 'b2',
-      open: (context) =>
-        openingSmallParts(openB2Account({ endpoint }, secrets, context, IMPATIENT), 4_000, 3_000),
+      open: (context) => {
+        const tuning = impatient(silenceFor(this.hasStall));
+        return openingSmallParts(openB2Account({ endpoint }, secrets, context, tuning), 4_000, 3_000);
+      },
       keepsVersions: true,
     };
   }
@@ -157,8 +168,13 @@ export class Places {
       bucket,
       raw: insideOfServer(server, bucket),
       openCalm: () => calm.openStore(bucket),
-      makeFaults: (random: Random) => makeFaults(server, bucket, random),
+      makeFaults: (random: Random) => {
+        const made = makeFaults(server, bucket, random);
+        this.hasStall = made.words.some((word) => word.startsWith('stall'));
+        return made;
+      },
       clearFaults: () => {
+        this.hasStall = false;
         server.faults.clear();
         server.clock.reset();
       },

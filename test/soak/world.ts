@@ -34,6 +34,9 @@ const FILTERS: Pick<TaskSettings, 'include' | 'exclude'>[] = [
   { include: ['/a/**', '*.txt'], exclude: ['*b*'] },
 ];
 
+/** A run of some dozen files that is still not through hangs, however busy the machine is. */
+const TOO_LONG_MS = 120_000;
+
 /** What a run after a kill is to be judged by its end alone. */
 const UNHINDERED = { dryRun: false, maxDelete: null } satisfies Partial<TaskSettings>;
 
@@ -362,7 +365,7 @@ export class World {
 
   private async carryOut(task: TaskSettings, signal: AbortSignal, log: LogEntry[]): Promise<ExecutionResult> {
     const host = { signal, phase: () => {}, log: (entry: LogEntry) => void log.push(entry) };
-    const timeout = delay(30_000, undefined, { ref: false }).then(() => 'too long' as const);
+    const timeout = delay(TOO_LONG_MS, undefined, { ref: false }).then(() => 'too long' as const);
     const result = await Promise.race([execute(this.requestFor(task), host).result, timeout]);
     if (result === 'too long') {
       for (const entry of log.slice(-40)) this.say(`  log: ${JSON.stringify(entry)}`);
