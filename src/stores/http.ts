@@ -4,11 +4,10 @@
  * sent, so they are off and silence is measured here, in both directions.)
  */
 
-import { lookup } from 'node:dns';
-import type { LookupFunction } from 'node:net';
 import { createSecureContext, getCACertificates, rootCertificates, type SecureContext } from 'node:tls';
 import type { Dispatcher } from 'undici';
 import { abortedError, CloudSyncError } from '../errors.js';
+import { confirmDestination, lookupDestination } from './http/destinations.js';
 import { transportError } from './http/errors.js';
 import { Exchange } from './http/exchange.js';
 import type { HttpRequest, HttpResponse } from './http/messages.js';
@@ -167,6 +166,7 @@ export class HttpClient {
   }
 
   #makeRoute(origin: URL): Route {
+    confirmDestination(origin);
     const proxy = proxyFor(origin, this.options.environment);
     const connections = this.options.maxConnections ?? 64;
     const tls = this.options.caCertificate ? { secureContext: this.#trust(this.options.caCertificate) } : {};
@@ -226,8 +226,4 @@ function basicAuthorization(url: URL): string {
   return `Basic ${Buffer.from(pair).toString('base64')}`;
 }
 
-/** Names under `.localhost` are this machine (RFC 6761, 6.3); not every resolver knows. */
-const lookupName: LookupFunction = (hostname, options, callback) => {
-  if (hostname.endsWith('.localhost')) lookup('localhost', options, callback);
-  else lookup(hostname, options, callback);
-};
+const lookupName = lookupDestination();
