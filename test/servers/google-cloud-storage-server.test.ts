@@ -1,6 +1,6 @@
 /**
  * The strict Google Cloud Storage of the tests, judged by Google's own SDK as it is (rclone judges it in
- * test/rclone/google-cloud-storage.test.ts) and by the documentation: each rule names its page under
+ * test/rclone/object-stores.test.ts) and by the documentation: each rule names its page under
  * https://cloud.google.com/storage/docs/.
  */
 
