@@ -15,9 +15,14 @@ export interface Location {
 /** What this package keeps in a bucket lies under this prefix; no run ever touches it. */
 export const RESERVED_PREFIX = '.node-red-cloud-sync/';
 
+/** People write folders with slashes around them or without. */
+export function withoutOuterSlashes(path: string): string {
+  return path.replace(/^\/+|\/+$/g, '');
+}
+
 /** `folder` as the contract allows it to be written (slashes around it or not) as a prefix. */
 export function prefixOfFolder(folder: string): string {
-  const trimmed = folder.replace(/^\/+|\/+$/g, '');
+  const trimmed = withoutOuterSlashes(folder);
   return trimmed === '' ? '' : `${trimmed}/`;
 }
 

@@ -2,7 +2,7 @@
 
 import { readdirSync, statSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
-import { RESERVED_PREFIX } from '../engine/location.js';
+import { RESERVED_PREFIX, withoutOuterSlashes } from '../engine/location.js';
 import { asCloudSyncError, CloudSyncError } from '../errors.js';
 import { providerById } from '../stores/registry.js';
 import type { Account, Bucket, Patience } from '../stores/store.js';
@@ -39,7 +39,7 @@ export async function answer(question: Question, signal: AbortSignal): Promise<u
     case 'checkBucket':
       return await withAccount(question.credential, async (account) => {
         const store = account.openStore(question.bucket);
-        const folder = (question.folder ?? '').replace(/^\/+|\/+$/g, '');
+        const folder = withoutOuterSlashes(question.folder ?? '');
         try {
           const options = { reservedPrefix: RESERVED_PREFIX, folder, signal };
           return (await verifyBucket(store, options)) satisfies AnswerValues['checkBucket'];

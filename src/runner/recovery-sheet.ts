@@ -4,6 +4,7 @@
  */
 
 import { createHmac } from 'node:crypto';
+import { withoutOuterSlashes } from '../engine/location.js';
 import { type AzureCredential, readCredential } from '../stores/azure-blob/credential.js';
 import { readB2Place } from '../stores/b2/credential.js';
 import { obscure } from '../stores/encryption/key-derivation.js';
@@ -126,7 +127,7 @@ function section(name: string, options: Options): string {
 /** The text of `rclone.conf`. Holds every secret that is needed, passwords only hidden from a glance. */
 export function recoverySheet(task: SheetTask): string {
   const backend = BACKENDS[task.credential.provider]?.(task.credential) ?? {};
-  const place = [task.bucket, task.folder.replace(/^\/+|\/+$/g, '')].filter((part) => part !== '').join('/');
+  const place = [task.bucket, withoutOuterSlashes(task.folder)].filter((part) => part !== '').join('/');
   const password = task.encryptionPassword ?? '';
   const salt = task.encryptionSalt ?? '';
   const shape: Options = !task.encryption

@@ -2,7 +2,13 @@
 
 import { join } from 'node:path';
 import { compileFilter, type Filter } from '../engine/filter.js';
-import { keyOfPath, type Location, prefixOfFolder, RESERVED_PREFIX } from '../engine/location.js';
+import {
+  keyOfPath,
+  type Location,
+  prefixOfFolder,
+  RESERVED_PREFIX,
+  withoutOuterSlashes,
+} from '../engine/location.js';
 import type { TransferSettings } from '../engine/run-context.js';
 import type { Store } from '../stores/store.js';
 import { effectiveRun } from './claims.js';
@@ -42,7 +48,7 @@ export function transferSettings(
     allowedDeletes: request.allowedDeletes,
     filter,
     namesEncrypted: task.encryption && task.filenameEncryption,
-    only: restore?.paths?.map((path) => path.replace(/^\/+|\/+$/g, '')),
+    only: restore?.paths?.map(withoutOuterSlashes),
     asOf: restore?.asOf,
     thaw: restore?.thaw === true ? { tier: restore.thawTier, days: restore.thawDays } : undefined,
     leaveOut: leaveOut(task, remote),
