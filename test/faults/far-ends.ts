@@ -47,6 +47,12 @@ export interface FarEnd {
   /** The provider fails on its side. */
   failure: Answer;
   kindOf(request: Pick<LoggedRequest, 'method' | 'url'>): RequestKind;
+  /** Answers about an object name another content than the one that is there. */
+  wrongTag: Fault;
+  /** The page of a listing with other entries. */
+  editList(page: Buffer, change: (entries: string[]) => string[]): string;
+  /** Sets the server's clock off by so much, where it has one. ms. */
+  setClockOff?(ms: number): void;
   /** Uploads that were begun and neither finished nor given up, where the server knows. */
   unfinishedUploads?(): number;
   stop(): Promise<void>;
@@ -67,7 +73,33 @@ function jsonAnswer(status: number, error: object, headers: Record<string, strin
   };
 }
 
-const S3_WORDS: Pick<FarEnd, 'tooBusy' | 'failure' | 'kindOf'> = {
+/** Changes the elements `name` of an XML text. */
+function editElements(name: string) {
+  return (page: Buffer, change: (entries: string[]) => string[]): string => {
+    const text = page.toString();
+    const entries = text.match(new RegExp(`<${name}>.*?</${name}>`, 'gs')) ?? [];
+    if (entries.length === 0) return text;
+    const [first, last] = [text.indexOf(entries[0]!), text.lastIndexOf(entries.at(-1)!)];
+    return text.slice(0, first) + change([...entries]).join('') + text.slice(last + entries.at(-1)!.length);
+  };
+}
+
+/** Changes the array `name` of a JSON text. */
+function editArray(name: string) {
+  return (page: Buffer, change: (entries: string[]) => string[]): string => {
+    const answer = JSON.parse(page.toString()) as Record<string, unknown>;
+    const entries = answer[name];
+    if (!Array.isArray(entries)) return page.toString();
+    const changed = change(entries.map((entry) => JSON.stringify(entry)));
+    return JSON.stringify({ ...answer, [name]: changed.map((entry) => JSON.parse(entry) as unknown) });
+  };
+}
+
+const OTHER_MD5 = '0123456789abcdef0123456789abcdef';
+
+const S3_WORDS: Pick<FarEnd, 'tooBusy' | 'failure' | 'kindOf' | 'wrongTag' | 'editList'> = {
+  wrongTag: { answerHeaders: { etag: `"${OTHER_MD5}"` } },
+  editList: editElements('Contents'),
   tooBusy: (seconds) => xmlAnswer(503, 'SlowDown', { 'retry-after': String(seconds) }),
   failure: xmlAnswer(500, 'InternalError'),
   kindOf: ({ method, url }) => {
@@ -96,6 +128,10 @@ async function s3(): Promise<FarEnd> {
     revoke: () => xmlAnswer(400, 'ExpiredToken'),
     restore: () => {},
     ...S3_WORDS,
+    setClockOff: (ms) => {
+      server.clock.reset();
+      server.clock.advance(ms);
+    },
     unfinishedUploads: () => server.objects.pendingUploads('backups').length,
     stop: () => server.stop(),
   };
@@ -126,6 +162,10 @@ async function b2(): Promise<FarEnd> {
       credentials.set(applicationKeyId, known);
     },
     ...S3_WORDS,
+    setClockOff: (ms) => {
+      server.s3.clock.reset();
+      server.s3.clock.advance(ms);
+    },
     unfinishedUploads: () => server.s3.objects.pendingUploads('backups').length,
     stop: () => server.stop(),
   };
@@ -167,6 +207,8 @@ async function azureBlob(): Promise<FarEnd> {
     restore: () => {},
     tooBusy: (seconds) => xmlAnswer(503, 'ServerBusy', { 'retry-after': String(seconds) }),
     failure: xmlAnswer(500, 'InternalError'),
+    wrongTag: { answerHeaders: { etag: '"0x8D0123456789ABC"', 'content-md5': 'ASNFZ4mrze8BI0VniavN7w==' } },
+    editList: editElements('Blob'),
     kindOf: ({ method, url }) => {
       if (RESERVED.test(url)) return 'other';
       if (url.includes('comp=list')) return 'list';
@@ -219,6 +261,20 @@ async function googleCloudStorage(): Promise<FarEnd> {
       if (/\/o\?/.test(url) && method === 'GET') return 'list';
       return method === 'GET' && url.includes('alt=media') ? 'read' : 'other';
     },
+    wrongTag: {
+      answerHeaders: { 'x-goog-hash': 'crc32c=AAAAAA==,md5=ASNFZ4mrze8BI0VniavN7w==' },
+      editAnswer: (body) =>
+        body.toString('latin1').startsWith('{')
+          ? body
+              .toString()
+              .replace(/"md5Hash": ?"[^"]*"/, '"md5Hash":"ASNFZ4mrze8BI0VniavN7w=="')
+              .replace(/"crc32c": ?"[^"]*"/, '"crc32c":"AAAAAA=="')
+          : body,
+    },
+    editList: editArray('items'),
+    setClockOff: (ms) => {
+      server.clockOffsetMs = ms;
+    },
     unfinishedUploads: () =>
       [...server.sessions.values()].filter(
         ({ finished, isCancelled }) => finished === undefined && isCancelled !== true,
@@ -258,6 +314,16 @@ async function dropbox(): Promise<FarEnd> {
         { 'retry-after': String(seconds) },
       ),
     failure: { status: 500, headers: { 'content-type': 'text/html' }, body: '<html>Made by the test</html>' },
+    wrongTag: {
+      editAnswer: (body) =>
+        body.toString('latin1').startsWith('{')
+          ? body
+              .toString()
+              .replaceAll(/"content_hash": ?"[0-9a-f]+"/g, `"content_hash":"${OTHER_MD5}${OTHER_MD5}"`)
+          : body,
+    },
+    editList: editArray('entries'),
+    setClockOff: (ms) => server.advance(ms),
     kindOf: ({ url }) => {
       if (/^\/2\/files\/upload/.test(url)) return 'write';
       if (url === '/2/files/download') return 'read';

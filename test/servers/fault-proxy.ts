@@ -43,12 +43,15 @@ export interface FaultProxy {
   endpoint: string;
   requests: LoggedRequest[];
   rule: FaultRule | undefined;
+  /** Connections are refused from now on, the open ones are broken. */
+  refuseConnections(): Promise<void>;
+  /** Listens again, on the same port. */
+  acceptConnections(): Promise<void>;
   stop(): Promise<void>;
 }
 
 export async function startFaultProxy(target: string): Promise<FaultProxy> {
   const sockets = new Set<Socket>();
-  const proxy: FaultProxy = { endpoint: '', requests: [], rule: undefined, stop: async () => {} };
   const server = createServer((incoming, answer) => {
     void pass(proxy, target, incoming, answer).catch(() => incoming.socket.destroy());
   });
@@ -56,11 +59,21 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  proxy.endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  proxy.stop = async () => {
+  const listen = (port: number) =>
+    new Promise<void>((resolve) => server.listen(port, '127.0.0.1', () => resolve()));
+  await listen(0);
+  const { port } = server.address() as AddressInfo;
+  const close = async () => {
     for (const socket of sockets) socket.destroy();
-    await new Promise((resolve) => server.close(resolve));
+    if (server.listening) await new Promise((resolve) => server.close(resolve));
+  };
+  const proxy: FaultProxy = {
+    endpoint: `http://127.0.0.1:${port}`,
+    requests: [],
+    rule: undefined,
+    refuseConnections: close,
+    acceptConnections: () => listen(port),
+    stop: close,
   };
   return proxy;
 }
@@ -150,11 +163,14 @@ async function bytesOf(stream: IncomingMessage): Promise<Buffer> {
 }
 
 /** Reads on until `count` bytes have come, or all. */
-async function readBytes(stream: IncomingMessage, count: number): Promise<void> {
-  let size = 0;
-  while (size < count && !stream.readableEnded) {
-    const chunk = stream.read() as Buffer | null;
-    if (chunk === null) await new Promise((resolve) => stream.once('readable', resolve).once('end', resolve));
-    else size += chunk.length;
-  }
+function readBytes(stream: IncomingMessage, count: number): Promise<void> {
+  return new Promise((resolve) => {
+    if (count === 0) resolve();
+    let size = 0;
+    stream.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size >= count) resolve();
+    });
+    stream.once('end', resolve);
+  });
 }

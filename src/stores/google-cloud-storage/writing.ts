@@ -55,7 +55,8 @@ export async function writeObject(
   };
   try {
     const written = parseJson<ObjectResource>(await place.connection.send(request));
-    return await confirmStored(place, key, written, { size: content.size, md5 });
+    const { metadata } = resource;
+    return await confirmStored(place, key, written, { size: content.size, md5, metadata });
   } catch (error) {
     // An earlier attempt may have been carried out although its answer was lost.
     if (!hasCode(error, 'PRECONDITION_FAILED') || (request.sent ?? 0) < 2) throw error;
@@ -74,14 +75,15 @@ function multipartBody(resource: ObjectResource, bytes: Uint8Array): Buffer {
 }
 
 /**
- * The object that was written, if the service computed the hashes we know.
- * @throws CloudSyncError CHECKSUM_MISMATCH; then exactly what was written has been removed
+ * The object that was written, if the service computed the hashes we know; the hashes say nothing of the description, so
+ * that it is compared with what was sent.
+ * @throws CloudSyncError CHECKSUM_MISMATCH; then exactly what was written has been removed, if its bytes are wrong
  */
 export async function confirmStored(
   place: BucketPlace,
   key: string,
   resource: ObjectResource,
-  expected: { size: number; md5?: string; crc32c?: string },
+  expected: { size: number; md5?: string; crc32c?: string; metadata?: Record<string, string> },
 ): Promise<StoredObject> {
   const object = objectOf(resource);
   const isRight =
@@ -91,8 +93,11 @@ export async function confirmStored(
     agrees(resource.crc32c, expected.crc32c) &&
     // One of them has to speak.
     ((resource.md5Hash && expected.md5) || (resource.crc32c && expected.crc32c));
-  if (isRight) return object;
-  if (object.key === key && object.versionId !== undefined) {
+  const { metadata = {} } = expected;
+  const isDescribed = Object.keys(metadata).every((name) => resource.metadata?.[name] === metadata[name]);
+  if (isRight && isDescribed) return object;
+  // The right bytes with a wrong time are better than none.
+  if (!isRight && object.key === key && object.versionId !== undefined) {
     await place.connection.send({
       kind: 'DELETE',
       method: 'DELETE',
