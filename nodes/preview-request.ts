@@ -5,7 +5,7 @@ import type { Node } from 'node-red';
 import { CloudSyncError } from '../src/errors.js';
 import type { RestoreSettings, RunRequest, TaskSettings } from '../src/runner/task.js';
 import { deployedTaskIds } from './deployed-nodes.js';
-import { confinePath } from './local-paths.js';
+import { confineFolders, confinePath } from './local-paths.js';
 import { packageSettings, type RED } from './requests.js';
 import { textOf } from './routes.js';
 import { readRestore, readTask, type SavedNode } from './task-settings.js';
@@ -66,7 +66,7 @@ async function readDialogTask(RED: RED, body: Fields): Promise<TaskSettings> {
     credential: readTypedCredential(RED, body),
     settings,
   });
-  return { ...task, dryRun: true, path: await confinePath(task.path, 'path', settings.allowedPaths) };
+  return { ...(await confineFolders(task, settings.allowedPaths)), dryRun: true };
 }
 
 async function readDialogRestore(RED: RED, typed: unknown, task: TaskSettings): Promise<RestoreSettings> {

@@ -8,7 +8,8 @@ import { CloudSyncError } from '../src/errors.js';
 import { configurationHash } from '../src/runner/configuration.js';
 import type { RunRequest, TaskCredential, TaskSettings } from '../src/runner/task.js';
 import { deployedTaskIds } from './deployed-nodes.js';
-import { confinePath } from './local-paths.js';
+import { confineFolders, confinePath } from './local-paths.js';
+import { readPackageSettings } from './package-settings.js';
 import { isEmpty } from './properties.js';
 import {
   type PackageSettings,
@@ -35,8 +36,17 @@ export interface ConfiguredNode extends Node {
 
 export type RED = NodeAPI;
 
+const readSettings = new WeakMap<object, { written: unknown; settings: PackageSettings }>();
+
+/** `cloudSync` of settings.js; what is wrong with it is logged once. */
 export function packageSettings(RED: RED): PackageSettings {
-  return (RED.settings as { cloudSync?: PackageSettings }).cloudSync ?? {};
+  const { cloudSync: written } = RED.settings as { cloudSync?: unknown };
+  const known = readSettings.get(RED.settings);
+  if (known !== undefined && known.written === written) return known.settings;
+  const { settings, problems } = readPackageSettings(written);
+  readSettings.set(RED.settings, { written, settings });
+  for (const problem of problems) RED.log.error(`cloud-sync: ${problem}`);
+  return settings;
 }
 
 /** The saved form of a node that is deployed, whether it runs or is disabled. */
@@ -109,7 +119,7 @@ async function readTaskNode(
     overrides,
     settings,
   });
-  return { ...task, path: await confinePath(task.path, 'path', settings.allowedPaths) };
+  return await confineFolders(task, settings.allowedPaths);
 }
 
 function findTask(RED: RED, id: unknown): ConfiguredNode {
