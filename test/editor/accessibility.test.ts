@@ -20,7 +20,11 @@ const NAMELESS = `(() => {
 
 /** Least contrast of texts against what lies behind them (WCAG 2.1, 1.4.3), with the darkest offender. */
 const CONTRAST = `((selector) => {
-  const rgb = (colour) => (colour.match(/[\\d.]+/g) ?? []).map(Number);
+  const rgb = (colour) => {
+    const numbers = (colour.match(/[\\d.]+/g) ?? []).map(Number);
+    // What is mixed comes as 'color(srgb 0.4 0.4 0.4)'.
+    return colour.startsWith('color(') ? numbers.map((number) => number * 255) : numbers;
+  };
   const channel = (value) => (value /= 255) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
   const luminance = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
   const behind = (element) => {
