@@ -119,7 +119,10 @@ class Verification implements Walker {
       this.note('unreadable', local.key);
       return;
     }
-    if (meeting.sortKey.endsWith('/')) return;
+    if (meeting.sortKey.endsWith('/')) {
+      this.takeFolder(meeting);
+      return;
+    }
     const path = this.pathOf(meeting);
     if (path === undefined || !isWanted(run, path, 'file')) return;
     run.wanted?.found(path);
@@ -136,6 +139,17 @@ class Verification implements Walker {
     else if (local === undefined || isNoFile) this.note('missingLocal', path);
     else if (remote === undefined) this.note('missingRemote', path);
     else await this.addComparison(path, local, remote);
+  }
+
+  /** Folders aren't compared, but one that was asked for isn't missing. */
+  private takeFolder(meeting: Meeting): void {
+    const { wanted } = this.run;
+    if (wanted === undefined) return;
+    try {
+      wanted.found(pathOfMeeting(this.run, meeting));
+    } catch {
+      // Its name is none that could have been asked for.
+    }
   }
 
   private pathOf(meeting: Meeting): string | undefined {

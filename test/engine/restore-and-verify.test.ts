@@ -173,6 +173,24 @@ describe('restore and verify of a task', () => {
       assert.deepEqual((await verifyRestored({ paths: ['b', 'gone'] })).missingRemote, ['gone']);
     });
 
+    it('does not miss an empty folder that was asked for', async () => {
+      const task = { createEmptySrcDirs: true };
+      mkdirSync(join(root, 'local/nothing here'));
+      await run(task);
+      const settings = { paths: ['nothing here', 'a.txt'] };
+      assert.equal((await restore(settings, task)).status, 'success');
+      const verification = {
+        verify: { method: 'checksum', sample: 100 },
+        restore: restoreSettings(settings),
+      } as const;
+      const { status, verify: found } = await run(task, {
+        nodeId: 'verify',
+        operation: 'verify',
+        ...verification,
+      });
+      assert.deepEqual([status, found?.matched, found?.missingRemote], ['success', 1, []]);
+    });
+
     for (const method of ['metadata', 'checksum', 'download'] as const) {
       it(`compares with the bucket as it was then, by ${method}`, async () => {
         server.createBucket({ name: 'versions', versioning: 'Enabled' });
