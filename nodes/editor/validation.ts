@@ -80,6 +80,8 @@ export function taskProblem(node: EditorNode, name: string, value: unknown): str
       if (value !== true) return undefined;
       if (now(node, 'direction') === 'pull') return t('check.snapshotPull');
       return now(node, 'transferMode') === 'move' ? t('check.snapshotMove') : undefined;
+    case 'keepSymlinks':
+      return value === true && now(node, 'followSymlinks') === true ? t('check.links') : undefined;
     case 'encryption':
       return value === true && !hasPassword(node) ? t('check.password') : undefined;
     case 'backupFolder':

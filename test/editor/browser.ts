@@ -30,10 +30,16 @@ export const LOADED = `(() => {
 export async function openEditor(
   browser: Browser,
   url: string,
-  view: { width?: number; height?: number; colorScheme?: 'light' | 'dark'; locale?: string } = {},
+  view: {
+    width?: number;
+    height?: number;
+    colorScheme?: 'light' | 'dark';
+    locale?: string;
+    timezoneId?: string;
+  } = {},
 ): Promise<Page> {
-  const { width = 1280, height = 900, colorScheme = 'light', locale = 'en-US' } = view;
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme, locale });
+  const { width = 1280, height = 900, colorScheme = 'light', locale = 'en-US', timezoneId } = view;
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme, locale, timezoneId });
   const page = await context.newPage();
   await page.goto(url);
   await page.waitForFunction(LOADED);

@@ -78,7 +78,7 @@ export class Workbench {
   /** Deploys `flows` and opens the editor on them; what was open is closed. */
   async open(
     flows: object[],
-    view?: { width?: number; colorScheme?: 'dark'; locale?: string },
+    view?: { width?: number; colorScheme?: 'dark'; locale?: string; timezoneId?: string },
   ): Promise<Page> {
     await this.close();
     this.faults = [];
