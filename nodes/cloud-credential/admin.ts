@@ -5,6 +5,7 @@ import type { Question } from '../../src/runner/questions.js';
 import {
   addRoute,
   askRunner,
+  CloudSyncError,
   confinePath,
   localFolder,
   packageSettings,
@@ -14,9 +15,11 @@ import {
 } from '../runtime.js';
 import { finishSignIn, keepSignIn } from './sign-in.js';
 
-function patternsOf(value: unknown): string[] {
+function patternsOf(body: RouteInput['body'], field: 'include' | 'exclude'): string[] {
+  const value = body[field] ?? [];
   const isList = Array.isArray(value) && value.every((one): one is string => typeof one === 'string');
-  return isList ? value : [];
+  if (isList) return value;
+  throw new CloudSyncError('INVALID_INPUT', `${field} has to be a list of patterns`, { field });
 }
 
 /** Of the task `body.task`: what was typed, or what is stored where the dialog shows that there is something. */
@@ -73,8 +76,8 @@ export function addCredentialRoutes(RED: NodeAPI): void {
   addRoute(RED, 'post', 'local-folder/scan', async ({ body, signal }) => {
     const { allowedPaths } = packageSettings(RED);
     const path = await confinePath(localFolder(textOf(body, 'path'), 'path'), 'path', allowedPaths);
-    const { include, exclude } = { include: patternsOf(body.include), exclude: patternsOf(body.exclude) };
-    return await askRunner(RED, { kind: 'scanLocal', path, include, exclude }, signal);
+    const patterns = { include: patternsOf(body, 'include'), exclude: patternsOf(body, 'exclude') };
+    return await askRunner(RED, { kind: 'scanLocal', path, ...patterns }, signal);
   });
   addRoute(RED, 'post', 'recovery-sheet', async ({ body, signal }) => {
     const task = {

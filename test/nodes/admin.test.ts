@@ -151,6 +151,41 @@ describe('admin routes', () => {
       }
     });
 
+    it('says within seconds that an endpoint can not be reached', async () => {
+      await deploy();
+      const secrets = { secretAccessKey: 'typed' };
+      const nowhere = typed({ endpoint: 'http://127.0.0.1:9' }, secrets);
+      for (const path of ['credential/verify', 'buckets', 'folder', 'buckets/check']) {
+        const { status, body } = await post(path, { ...nowhere, bucket: 'family' });
+        assert.deepEqual([status, body.code], [400, 'ENDPOINT_UNREACHABLE'], path);
+        assert.match(String(body.message), /127\.0\.0\.1:9 refuses the connection/);
+        assert.match(String(body.advice), /host and port/);
+      }
+    });
+
+    it('sends no request to addresses at which machines in a cloud get their keys', async () => {
+      await deploy();
+      for (const endpoint of [
+        'http://169.254.169.254',
+        'http://2852039166',
+        'http://[::ffff:a9fe:a9fe]',
+        'http://[fe80::1]',
+      ]) {
+        for (const path of ['credential/verify', 'buckets', 'folder', 'buckets/check', 'buckets/create']) {
+          const body = {
+            ...typed({ endpoint, forcePathStyle: true }, { secretAccessKey: 'typed' }),
+            bucket: 'family',
+          };
+          const answer = await post(path, body);
+          assert.deepEqual(
+            [answer.status, answer.body.code, answer.body.field],
+            [400, 'INVALID_INPUT', 'endpoint'],
+            `${path} ${endpoint}`,
+          );
+        }
+      }
+    });
+
     it('names the field that can not be used', async () => {
       await deploy();
       const { body } = await post('credential/verify', typed({ region: 'a.example.com/' }));
@@ -221,6 +256,8 @@ describe('admin routes', () => {
     assert.deepEqual([restore.status, restore.body.code], [400, 'NO_PERMISSION']);
     const scan = await post('local-folder/scan', { path: elsewhere, include: [], exclude: [] });
     assert.deepEqual([scan.status, scan.body.code], [400, 'NO_PERMISSION']);
+    const path = join(root, 'allowed');
+    assert.equal((await post('local-folder/scan', { path, include: '*.jpg' })).body.field, 'include');
     assert.equal((await post('tasks/nobody/restore', { path: elsewhere })).status, 404);
     const mode = await post('tasks/task/restore', { path: join(root, 'allowed'), transferMode: 'move' });
     assert.deepEqual([mode.status, mode.body.field], [400, 'transferMode']);
