@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { surviveKills } from './kills.js';
+import { SEED } from './soak.js';
 
-/** `npm run soak -- --kills 100` makes more of them. */
+/** `npm run soak -- --kills 100` makes more of them, from another seed each time. */
 const KILLS = 20;
-/** Another one each day; a day can be looked at again. */
-const SEED = Number(process.env.SOAK_SEED ?? Math.floor(Date.now() / 86_400_000));
 
 describe('processes killed in the middle of their runs', function () {
   this.timeout(300_000);
