@@ -56,6 +56,23 @@ describe('a listing that breaks its promises', () => {
       assert.equal(result.checked, NAMES.length);
       assert.equal(Object.keys(await readStore(bench.remote)).length, NAMES.length);
     });
+
+    it(`is sorted and verified once: ${name}`, async () => {
+      await runOnce(bench);
+      rearrange(bench.remote, change);
+      const { findings, errors, checked } = await runOnce(bench, {
+        verify: { method: 'metadata', sample: 100 },
+      });
+      assert.deepEqual([errors, checked], [[], NAMES.length]);
+      assert.deepEqual(findings?.counts, {
+        matched: NAMES.length,
+        differs: 0,
+        missingLocal: 0,
+        missingRemote: 0,
+        unreadable: 0,
+        unverifiable: 0,
+      });
+    });
   }
 
   it('does not delete what a page that went missing hid at the source', async () => {
