@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ExecutionResult } from '../../src/runner/execute.js';
@@ -80,6 +80,11 @@ class Host {
     this.child.send({ request, leaseMs: LEASE_MS });
   }
 
+  remove(): void {
+    this.signal('SIGKILL');
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.child.kill(signal);
   }
@@ -92,6 +97,7 @@ class Host {
 describe('Two hosts started together on one prefix', function () {
   this.timeout(60_000 + ROUNDS * 60_000);
   const random = new Random(SEED);
+  let lateRequests = 0;
   let program: string;
   let server: S3Server;
   let hosts: [Host, Host] | undefined;
@@ -106,14 +112,15 @@ describe('Two hosts started together on one prefix', function () {
   });
 
   afterEach(async () => {
-    for (const host of hosts ?? []) host.signal('SIGKILL');
+    for (const host of hosts ?? []) host.remove();
+    hosts = undefined;
     await server.stop();
   });
 
   /** Both begin within some ms of each other. */
   async function start(task: Partial<TaskSettings>): Promise<[Host, Host]> {
     const { secretAccessKey } = server;
-    for (const host of hosts ?? []) host.signal('SIGKILL');
+    for (const host of hosts ?? []) host.remove();
     const both: [Host, Host] = [new Host('ATTIC', program), new Host('CELLAR', program)];
     hosts = both;
     server.createBucket(BUCKET);
@@ -156,11 +163,26 @@ describe('Two hosts started together on one prefix', function () {
     assert.ok(handovers.length <= 1, `they took turns: ${turns.join(' ')}`);
   }
 
-  function assertOnlyFilesOf(host: Host): void {
+  /**
+   * The same for one that was stopped and went on. It may have been stopped between the last look at its lease and the
+   * system call that sends what it looked for: in its one thread that is one request at most.
+   */
+  function assertAtMostOneLate(stopped: Host, other: Host): void {
+    const takenAt = changes(other)[0]!.receivedAt;
+    const late = changes(stopped).filter(({ receivedAt }) => receivedAt >= takenAt);
+    assert.ok(late.length <= 1, `${late.length} after the other had begun`);
+    lateRequests += late.length;
+    assertOnlyFilesOf(other, late[0]?.key);
+  }
+
+  function assertOnlyFilesOf(host: Host, except?: string): void {
     const { objects } = server;
     const keys = objects.keys(BUCKET);
     assert.equal(keys.length, FILES, keys.join('\n'));
-    for (const key of keys) assert.match(objects.bytes(BUCKET, key).toString(), new RegExp(`^${host.key} `));
+    for (const key of keys) {
+      if (key === except) continue;
+      assert.match(objects.bytes(BUCKET, key).toString(), new RegExp(`^${host.key} `));
+    }
   }
 
   /** After its time was up it took one look at the leases to see that the prefix is free. */
@@ -237,14 +259,13 @@ describe('Two hosts started together on one prefix', function () {
       await until(() => changes(other).length >= seen, 'the other one writes', 30_000);
       holder.signal('SIGCONT');
       await Promise.all([holder.ended(), other.ended()]);
-      // What it had sent before is all that was carried out.
-      assertNeverBothWrote();
+      assertAtMostOneLate(holder, other);
       assertFreeInTime(holder, other);
       assert.equal(other.result?.status, 'success');
       assert.equal(holder.result?.status, 'failed');
       assert.equal(holder.result?.errors[0]?.code, 'BUSY');
-      assertOnlyFilesOf(other);
     }
+    console.log(`      ${lateRequests} requests had just been let through when their process was stopped`);
   });
 
   it('are kept apart where one is stopped until the other is through', async () => {
@@ -253,8 +274,7 @@ describe('Two hosts started together on one prefix', function () {
     await other.ended();
     holder.signal('SIGCONT');
     await holder.ended();
-    assertNeverBothWrote();
+    assertAtMostOneLate(holder, other);
     assert.equal(holder.result?.errors[0]?.code, 'BUSY');
-    assertOnlyFilesOf(other);
   });
 });
