@@ -1,19 +1,21 @@
 /**
  * Whole runs over a network that loses things: some requests at random, or all of them for a while.
  *
- * `NETWORK=full`: 5,000 files to each provider, and outages of a minute, broken and silent. Else 300 files, and outages of
+ * `NETWORK=full`: 5,000 files to each provider (`NETWORK_PROVIDERS=s3,b2` for some of them), and outages of a minute, broken
+ * and silent. Else 300 files, and outages of
  * two seconds; that longer ones are waited for too is shown in `test/stores/outage.test.ts`.
  */
 
 import assert from 'node:assert/strict';
 import { readTree, writeTree } from '../engine/support.js';
-import { type Fault, type FaultProxy, startFaultProxy } from '../servers/fault-proxy.js';
+import type { Fault } from '../servers/fault-proxy.js';
 import { Random } from '../soak/random.js';
-import { FAR_ENDS, type FarEnd } from './far-ends.js';
-import { FaultBench } from './fault-bench.js';
+import { EveryFarEnd, type Place } from './every-far-end.js';
+import type { BenchRun } from './fault-bench.js';
 
 const IS_FULL = process.env.NETWORK === 'full';
 const FILES = IS_FULL ? 5_000 : 300;
+const PROVIDERS = process.env.NETWORK_PROVIDERS?.split(',');
 const OUTAGE_MS = IS_FULL ? 60_000 : 2_000;
 /** Of requests. */
 const LOST_SHARE = 0.05;
@@ -22,39 +24,29 @@ const TREE = Object.fromEntries(
   Array.from({ length: FILES }, (_, at) => [`folder ${at % 20}/${at}.txt`, `content ${at}`]),
 );
 
-describe('a network that loses requests', function () {
-  this.timeout(IS_FULL ? 1_800_000 : 180_000);
+describe('a network that loses requests, to every provider', function () {
+  this.timeout(IS_FULL ? 3_600_000 : 180_000);
+  const farEnds = new EveryFarEnd(PROVIDERS);
+  before(() => farEnds.start());
+  after(() => farEnds.stop());
 
-  for (const [provider, start] of Object.entries(FAR_ENDS)) {
-    describe(provider, () => {
-      let farEnd: FarEnd;
-      let proxy: FaultProxy;
-      let bench: FaultBench;
-      let count = 0;
-      before(async () => {
-        farEnd = await start();
-        proxy = await startFaultProxy(farEnd.url);
-      });
-      after(async () => {
-        await proxy?.stop();
-        await farEnd?.stop();
-      });
-      beforeEach(() => {
-        bench = new FaultBench(farEnd, proxy.endpoint, `run-${++count}`);
+  const assertSuccess = (run: BenchRun) =>
+    assert.deepEqual([run.status, run.said, run.transferred.files], ['success', [], FILES]);
+  /** Says how it went; the full numbers are for people. */
+  const say = ({ farEnd, proxy }: Place, what: string, lost: number, startedAt: number) => {
+    const seconds = Math.round((performance.now() - startedAt) / 1000);
+    console.log(`      ${farEnd.provider}: ${what}, ${lost} of ${proxy.requests.length} lost, ${seconds} s`);
+  };
+
+  it(`5 % of them at random: ${FILES} files are pushed and pulled`, () =>
+    farEnds.each(
+      async (place) => {
+        const { bench, proxy } = place;
         writeTree(bench.local, TREE);
-      });
-      afterEach(() => {
-        proxy.rule = undefined;
-        bench.dispose();
-      });
-
-      const assertSuccess = (run: Awaited<ReturnType<FaultBench['run']>>) =>
-        assert.deepEqual([run.status, run.said, run.transferred.files], ['success', [], FILES]);
-
-      it(`5 % of them at random: ${FILES} files are pushed and pulled`, async () => {
         const seed = Math.floor(Math.random() * 2 ** 31);
         const random = new Random(seed);
         let lost = 0;
+        proxy.requests.length = 0;
         proxy.rule = () => {
           if (!random.chance(LOST_SHARE)) return undefined;
           lost++;
@@ -64,45 +56,40 @@ describe('a network that loses requests', function () {
         const startedAt = performance.now();
         assertSuccess(await bench.run({ lease: true }));
         assertSuccess(await bench.pull());
-        const seconds = Math.round((performance.now() - startedAt) / 1000);
-        console.log(
-          `      ${provider}, seed ${seed}: ${lost} of ${proxy.requests.length} lost, ${seconds} s`,
-        );
+        say(place, `seed ${seed}`, lost, startedAt);
         assert.ok(lost > 0);
         assert.deepEqual(readTree(bench.restored), TREE);
-      });
+      },
+      { oneByOne: true },
+    ));
 
-      /** All requests that come within the outage, which begins with the 20th, suffer `fault`. */
-      const outage = (fault: Fault) => {
+  const OUTAGES: Record<string, Fault> = { broken: { cutRequestAfter: 0 } };
+  // A silent one shows only when nothing was heard for a minute.
+  if (IS_FULL) OUTAGES.silent = { stall: true };
+
+  for (const [kind, fault] of Object.entries(OUTAGES)) {
+    it(`all of them for ${OUTAGE_MS / 1000} s, ${kind}: waits and goes on`, () =>
+      farEnds.each(async (place) => {
+        const { bench, proxy } = place;
+        writeTree(bench.local, TREE);
         let requests = 0;
         let end = Number.POSITIVE_INFINITY;
         let lost = 0;
+        proxy.requests.length = 0;
         proxy.rule = () => {
+          // In the middle of the files.
           if (++requests === 20) end = performance.now() + OUTAGE_MS;
           if (requests < 20 || performance.now() > end) return undefined;
           lost++;
           return fault;
         };
-        return () => lost;
-      };
-      const outages: Record<string, Fault> = { broken: { cutRequestAfter: 0 } };
-      // A silent one shows only when nothing was heard for a minute.
-      if (IS_FULL) outages.silent = { stall: true };
-
-      for (const [kind, fault] of Object.entries(outages)) {
-        it(`all of them for ${OUTAGE_MS / 1000} s, ${kind}: waits and goes on`, async () => {
-          const lostBy = outage(fault);
-          const startedAt = performance.now();
-          assertSuccess(await bench.run({ lease: true }));
-          const seconds = (performance.now() - startedAt) / 1000;
-          if (IS_FULL)
-            console.log(`      ${provider}, ${kind}: ${lostBy()} requests lost, ${Math.round(seconds)} s`);
-          assert.ok(lostBy() > 0 && seconds * 1000 > OUTAGE_MS);
-          proxy.rule = undefined;
-          assertSuccess(await bench.pull());
-          assert.deepEqual(readTree(bench.restored), TREE);
-        });
-      }
-    });
+        const startedAt = performance.now();
+        assertSuccess(await bench.run({ lease: true }));
+        say(place, kind, lost, startedAt);
+        assert.ok(lost > 0 && performance.now() - startedAt > OUTAGE_MS);
+        proxy.rule = undefined;
+        assertSuccess(await bench.pull());
+        assert.deepEqual(readTree(bench.restored), TREE);
+      }));
   }
 });

@@ -9,9 +9,10 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ProviderDescription, providerById } from '../../src/stores/registry.js';
 import { readTree, type Tree, writeTree } from '../engine/support.js';
-import { type Fault, type FaultProxy, type LoggedRequest, startFaultProxy } from '../servers/fault-proxy.js';
+import type { Fault, LoggedRequest } from '../servers/fault-proxy.js';
+import { EveryFarEnd, type Place } from './every-far-end.js';
 import { FAR_ENDS, type FarEnd, type RequestKind } from './far-ends.js';
-import { type BenchRun, FaultBench } from './fault-bench.js';
+import type { BenchRun } from './fault-bench.js';
 
 const MIB = 1024 * 1024;
 /** MiB of a part: the least that providers take. */
@@ -100,189 +101,158 @@ function withoutPatienceForSilence(provider: string): () => void {
   };
 }
 
-describe('faults on the wire', function () {
-  this.timeout(120_000);
+describe('faults on the wire, at every provider', function () {
+  this.timeout(180_000);
+  const farEnds = new EveryFarEnd();
+  let restorePatience: (() => void)[] = [];
+  before(async () => {
+    await farEnds.start();
+    restorePatience = Object.keys(FAR_ENDS).map(withoutPatienceForSilence);
+  });
+  after(async () => {
+    for (const restore of restorePatience) restore();
+    await farEnds.stop();
+  });
 
-  for (const [provider, start] of Object.entries(FAR_ENDS)) {
-    describe(provider, () => {
-      let farEnd: FarEnd;
-      let proxy: FaultProxy;
-      let bench: FaultBench;
-      let restorePatience: () => void;
-      let count = 0;
-      before(async () => {
-        farEnd = await start();
-        proxy = await startFaultProxy(farEnd.url);
-        restorePatience = withoutPatienceForSilence(provider);
-      });
-      after(async () => {
-        restorePatience?.();
-        await proxy?.stop();
-        await farEnd?.stop();
-      });
-      beforeEach(() => {
-        bench = new FaultBench(farEnd, proxy.endpoint, `run-${++count}`);
-      });
-      afterEach(() => {
-        proxy.rule = undefined;
-        farEnd.setClockOff?.(0);
-        bench.dispose();
-      });
+  /** What is at the provider, read without faults. */
+  const stored = async ({ bench, proxy }: Place): Promise<Tree> => {
+    const { rule } = proxy;
+    proxy.rule = undefined;
+    const path = join(bench.root, 'looked-at');
+    rmSync(path, { recursive: true, force: true });
+    const run = await bench.pull({ taskId: 'look', path });
+    assert.ok(
+      run.said.every((text) => text.startsWith('SOURCE_EMPTY')),
+      run.said.join(),
+    );
+    proxy.rule = rule;
+    return readTree(path);
+  };
 
-      /** What is at the provider, read without faults. */
-      const stored = async (): Promise<Tree> => {
-        const rule = proxy.rule;
-        proxy.rule = undefined;
-        const path = join(bench.root, 'looked-at');
-        rmSync(path, { recursive: true, force: true });
-        const run = await bench.pull({ taskId: 'look', path });
-        assert.ok(
-          run.said.every((text) => text.startsWith('SOURCE_EMPTY')),
-          run.said.join(),
-        );
-        proxy.rule = rule;
-        return readTree(path);
+  /** All of `source` is at `destination`, to the byte, and the report says just that. */
+  const assertArrived = (run: BenchRun, source: Tree, destination: Tree) => {
+    assert.deepEqual([run.status, run.said], ['success', []]);
+    assert.equal(run.transferred.files, Object.keys(source).length);
+    assert.deepEqual(Object.keys(destination).sort(), Object.keys(source).sort());
+    for (const path of Object.keys(source))
+      assert.ok(destination[path] === source[path], `"${path}" has other bytes`);
+  };
+
+  /** Puts the fault in place for requests of these kinds; gives a function that tells how often it struck. */
+  const arm = ({ farEnd, proxy }: Place, wire: WireFault, kinds: RequestKind[]) => {
+    let struck = 0;
+    let seen = 0;
+    proxy.rule = (request) => {
+      if (!kinds.includes(farEnd.kindOf(request))) return undefined;
+      if (wire.isLarge === true && request.bodySize < MIB) return undefined;
+      if (seen++ % 3 !== 0 || struck >= wire.times) return undefined;
+      struck++;
+      return wire.fault(farEnd, request);
+    };
+    return () => struck;
+  };
+
+  for (const [name, wire] of Object.entries(FAULTS)) {
+    const { kinds, tree = SMALL } = wire;
+    const pushing = kinds.filter((kind) => kind !== 'read');
+    const pulling = kinds.filter((kind) => kind !== 'write');
+    const throughFault = async (place: Place) => {
+      const { bench, farEnd } = place;
+      writeTree(bench.local, tree);
+      const pushStruck = arm(place, wire, pushing);
+      const pushed = await bench.run({ chunkSize: CHUNK });
+      assertArrived(pushed, tree, await stored(place));
+      if (kinds.includes('write')) assert.ok(pushStruck() > 0, 'no push was struck');
+      const pullStruck = arm(place, wire, pulling);
+      const pulled = await bench.pull({ chunkSize: CHUNK });
+      assertArrived(pulled, tree, readTree(bench.restored));
+      if (kinds.includes('read')) assert.ok(pullStruck() > 0, 'no pull was struck');
+      assert.equal(farEnd.unfinishedUploads?.() ?? 0, 0);
+    };
+    it(name, () => farEnds.each(throughFault, { oneByOne: tree === WITH_LARGE }));
+  }
+
+  it('connections refused for a while, in the middle', () =>
+    farEnds.each(async (place) => {
+      const { bench, proxy } = place;
+      writeTree(bench.local, SMALL);
+      let requests = 0;
+      let isBack: Promise<void> | undefined;
+      proxy.rule = () => {
+        if (++requests !== 8) return undefined;
+        isBack = proxy
+          .refuseConnections()
+          .then(() => delay(300))
+          .then(() => proxy.acceptConnections());
+        return undefined;
       };
+      const pushed = await bench.run({ transfers: 2 });
+      assert.ok(isBack !== undefined);
+      await isBack;
+      assertArrived(pushed, SMALL, await stored(place));
+    }));
 
-      /** What the report says of `source` and what is true of `destination`. */
-      const assertTrue = (run: BenchRun, source: Tree, destination: Tree) => {
-        const paths = Object.keys(destination);
-        for (const path of paths) assert.ok(destination[path] === source[path], `"${path}" has other bytes`);
-        const missing = Object.keys(source).filter((path) => destination[path] === undefined);
-        const failed = run.errors.map(({ path }) => path).filter((path) => path !== '');
-        assert.equal(run.status, run.errors.length === 0 ? 'success' : 'failed');
-        assert.deepEqual(
-          missing.filter((path) => !failed.includes(path)),
-          [],
-          'missing, and not reported',
-        );
-        assert.ok(run.transferred.files <= paths.length, 'more reported than arrived');
-      };
+  it('wrong bytes each time: refused, reported, and none of them kept', () =>
+    farEnds.each(async (place) => {
+      const { bench, farEnd, proxy } = place;
+      writeTree(bench.local, SMALL);
+      const bad = 'folder 1/1.txt';
+      await bench.run();
+      writeFileSync(join(bench.local, bad), 'changed 1');
+      proxy.rule = (request) => (farEnd.kindOf(request) === 'write' ? { corruptRequest: true } : undefined);
+      const pushed = await bench.run();
+      const paths = ({ errors }: BenchRun) => errors.map(({ path }) => path).sort();
+      assert.deepEqual([pushed.status, paths(pushed), pushed.transferred.files], ['failed', [bad], 0]);
+      // The bytes that were struck may have been those that describe the file.
+      assert.match((await stored(place))[bad] ?? '', /^(content|changed) 1$/);
+      proxy.rule = (request) => (farEnd.kindOf(request) === 'read' ? { corruptAnswer: true } : undefined);
+      const pulled = await bench.pull();
+      assert.deepEqual([pulled.status, paths(pulled)], ['failed', Object.keys(SMALL).sort()]);
+      assert.equal(pulled.transferred.files, 0);
+      assert.deepEqual(readTree(bench.restored), {});
+    }));
 
-      for (const [name, { kinds, times, isLarge = false, tree = SMALL, fault }] of Object.entries(FAULTS)) {
-        it(name, async () => {
-          writeTree(bench.local, tree);
-          let struck = 0;
-          let seen = 0;
-          const arm = (direction: RequestKind[]) => {
-            struck = 0;
-            seen = 0;
-            proxy.rule = (request) => {
-              const kind = farEnd.kindOf(request);
-              if (!kinds.includes(kind) || !direction.includes(kind)) return undefined;
-              if (isLarge && request.bodySize < MIB) return undefined;
-              if (seen++ % 3 !== 0 || struck >= times) return undefined;
-              struck++;
-              return fault(farEnd, request);
-            };
-          };
-          const strikes = (direction: RequestKind[]) => kinds.some((kind) => direction.includes(kind));
-          const pushing: RequestKind[] = ['write', 'list', 'other'];
-          const pulling: RequestKind[] = ['read', 'list', 'other'];
-
-          arm(pushing);
-          const pushed = await bench.run({ chunkSize: CHUNK });
-          if (kinds.includes('write')) assert.ok(struck > 0, 'no push was struck');
-          assertTrue(pushed, tree, await stored());
-          assert.deepEqual(
-            [pushed.status, pushed.said, pushed.transferred.files],
-            ['success', [], Object.keys(tree).length],
-          );
-
-          if (!strikes(pulling)) return;
-          arm(pulling);
-          const pulled = await bench.pull({ chunkSize: CHUNK });
-          if (kinds.includes('read')) assert.ok(struck > 0, 'no pull was struck');
-          assertTrue(pulled, tree, readTree(bench.restored));
-          assert.deepEqual(
-            [pulled.status, pulled.said, pulled.transferred.files],
-            ['success', [], Object.keys(tree).length],
-          );
-        });
-      }
-
-      it('connections refused for a while, in the middle', async () => {
-        writeTree(bench.local, SMALL);
-        let requests = 0;
-        let isBack: Promise<void> | undefined;
-        proxy.rule = () => {
-          if (++requests !== 8) return undefined;
-          isBack = proxy
-            .refuseConnections()
-            .then(() => delay(300))
-            .then(() => proxy.acceptConnections());
-          return undefined;
-        };
-        const pushed = await bench.run({ transfers: 2 });
-        await isBack;
-        assert.ok(isBack !== undefined);
-        assert.deepEqual([pushed.status, pushed.said, pushed.transferred.files], ['success', [], 10]);
-        assertTrue(pushed, SMALL, await stored());
-      });
-
-      it('wrong bytes each time: refused, reported, and none of them kept', async () => {
-        writeTree(bench.local, SMALL);
-        const bad = 'folder 1/1.txt';
-        await bench.run();
-        writeFileSync(join(bench.local, bad), 'changed 1');
-        proxy.rule = (request) => (farEnd.kindOf(request) === 'write' ? { corruptRequest: true } : undefined);
+  it('a clock that is half an hour off, either way', () =>
+    farEnds.each(async (place) => {
+      const { bench, farEnd } = place;
+      // Azurite has the clock of this machine.
+      if (farEnd.setClockOff === undefined) return assert.equal(farEnd.provider, 'azure-blob');
+      for (const minutes of [30, -30]) {
+        writeTree(bench.local, { ...SMALL, [`after ${minutes}`]: 'x' });
+        farEnd.setClockOff(minutes * 60_000);
         const pushed = await bench.run();
-        assert.equal(pushed.status, 'failed');
-        assert.deepEqual(
-          pushed.errors.map(({ path }) => path),
-          [bad],
-        );
-        assert.deepEqual(pushed.transferred, { files: 0, bytes: 0 });
-        // The bytes that were struck may have been those that describe the file.
-        assert.match((await stored())[bad] ?? '', /^(content|changed) 1$/);
-        proxy.rule = (request) => (farEnd.kindOf(request) === 'read' ? { corruptAnswer: true } : undefined);
-        const pulled = await bench.pull();
-        assert.equal(pulled.status, 'failed');
-        assert.deepEqual(pulled.transferred, { files: 0, bytes: 0 });
-        assert.deepEqual(pulled.errors.map(({ path }) => path).sort(), Object.keys(SMALL).sort());
-        assert.deepEqual(readTree(bench.restored), {});
-      });
-
-      it('a clock that is half an hour off, either way', async () => {
-        // Azurite has the clock of this machine.
-        if (farEnd.setClockOff === undefined) return assert.equal(provider, 'azure-blob');
-        for (const minutes of [30, -30]) {
-          writeTree(bench.local, { ...SMALL, [`after ${minutes}`]: 'x' });
-          farEnd.setClockOff(minutes * 60_000);
-          const pushed = await bench.run();
-          assert.deepEqual([pushed.status, pushed.said], ['success', []]);
-        }
-        assertTrue(await bench.run(), readTree(bench.local), await stored());
-      });
-
-      const LISTS: Record<string, (entries: string[]) => string[]> = {
-        'a page of the listing missing': (entries) => entries.slice(0, entries.length >> 1),
-        'a page of the listing repeated': (entries) => [...entries, ...entries],
-        'a listing that shows nothing yet': () => [],
-        'a listing in disorder': (entries) => entries.reverse(),
-      };
-      for (const [name, change] of Object.entries(LISTS)) {
-        it(`${name}: nothing is deleted or written anew that should not be`, async () => {
-          writeTree(bench.local, SMALL);
-          await bench.run();
-          await bench.pull();
-          proxy.rule = (request) =>
-            farEnd.kindOf(request) === 'list'
-              ? { editAnswer: (page) => farEnd.editList(page, change) }
-              : undefined;
-          const pulled = await bench.run({ direction: 'pull', maxDelete: null });
-          assert.deepEqual(readTree(bench.restored), SMALL);
-          assert.equal(pulled.deleted, 0);
-          rmSync(join(bench.local, 'folder 0/0.txt'));
-          const pushed = await bench.run({ maxDelete: null });
-          proxy.rule = undefined;
-          const left: Tree = await stored();
-          const { 'folder 0/0.txt': gone, ...kept } = left;
-          assert.deepEqual(kept, readTree(bench.local));
-          // What isn't listed can't be deleted yet.
-          assert.equal(pushed.deleted, gone === undefined ? 1 : 0);
-        });
+        assert.deepEqual([pushed.status, pushed.said], ['success', []]);
       }
-    });
+      assert.deepEqual(await stored(place), readTree(bench.local));
+    }));
+
+  const LISTS: Record<string, (entries: string[]) => string[]> = {
+    'a page of the listing missing': (entries) => entries.slice(0, entries.length >> 1),
+    'a page of the listing repeated': (entries) => [...entries, ...entries],
+    'a listing that shows nothing yet': () => [],
+    'a listing in disorder': (entries) => entries.reverse(),
+  };
+  for (const [name, change] of Object.entries(LISTS)) {
+    it(`${name}: nothing is deleted that should not be`, () =>
+      farEnds.each(async (place) => {
+        const { bench, farEnd, proxy } = place;
+        writeTree(bench.local, SMALL);
+        await bench.run();
+        await bench.pull();
+        proxy.rule = (request) =>
+          farEnd.kindOf(request) === 'list'
+            ? { editAnswer: (page) => farEnd.editList(page, change) }
+            : undefined;
+        const pulled = await bench.run({ direction: 'pull', maxDelete: null });
+        assert.equal(pulled.deleted, 0);
+        assert.deepEqual(readTree(bench.restored), SMALL);
+        rmSync(join(bench.local, 'folder 0/0.txt'));
+        const pushed = await bench.run({ maxDelete: null });
+        proxy.rule = undefined;
+        const { 'folder 0/0.txt': deleted, ...kept } = await stored(place);
+        assert.deepEqual(kept, readTree(bench.local));
+        // What isn't listed can't be deleted yet.
+        assert.equal(pushed.deleted, deleted === undefined ? 1 : 0);
+      }));
   }
 });
