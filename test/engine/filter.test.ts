@@ -12,7 +12,7 @@ import {
   foldersOf,
   listWithRclone,
 } from '../rclone/filter-tree.js';
-import { pick, randomFilter, randomPattern, seededRandom } from '../rclone/random-filter.js';
+import { filterAbout, pick, randomFilter, randomPattern, seededRandom } from '../rclone/random-filter.js';
 import { REFERENCE_VERSION, rcloneVersion } from '../rclone/rclone.js';
 
 interface StoredCase extends FilterCase {
@@ -26,6 +26,8 @@ const data = JSON.parse(readFileSync(join(__dirname, '../rclone/filter-cases.jso
   cases: StoredCase[];
 };
 const folders = foldersOf(data.tree);
+/** Of each kind; `FILTER_CASES=2000` tries so many. */
+const RANDOM_CASES = Number(process.env.FILTER_CASES ?? 15);
 
 /** What our filter takes of the tree. */
 function listWithFilter(rules: FilterCase, tree: readonly string[]): FilterOutcome {
@@ -65,6 +67,7 @@ describe('Filter, beside rclone', () => {
   }
 
   it('takes what rclone takes where it is run now, on random filters', function () {
+    this.timeout(60_000 + RANDOM_CASES * 1000);
     if (rcloneVersion() !== REFERENCE_VERSION) {
       console.warn(`      NOT RUN: rclone ${REFERENCE_VERSION} is not installed`);
       this.skip();
@@ -76,7 +79,8 @@ describe('Filter, beside rclone', () => {
       createTree(root);
       const filters: FilterCase[] = [
         ...Array.from({ length: 5 }, () => pick(random, data.cases)),
-        ...Array.from({ length: 25 }, () => randomFilter(random)),
+        ...Array.from({ length: RANDOM_CASES }, () => randomFilter(random)),
+        ...Array.from({ length: RANDOM_CASES }, () => filterAbout(random, FILES)),
       ];
       for (const { exclude, include } of filters) {
         const told = `seed ${seed}: ${JSON.stringify({ exclude, include })}`;

@@ -137,6 +137,49 @@ export function randomPattern(random: Random): string {
   return `${random() < 0.35 ? '/' : ''}${repeated(random, 5, () => globPiece(random))}${random() < 0.2 ? '/' : ''}`;
 }
 
+const asGlob = (name: string) => name.replace(/[\\*?[\]{}]/g, '\\$&');
+const asExpression = (name: string) => name.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
+
+/** `name`, or something that may stand for it. */
+function globAbout(random: Random, name: string, others: readonly string[]): string {
+  const characters = [...name];
+  const at = Math.floor(random() * characters.length);
+  const [before, after] = [characters.slice(0, at).join(''), characters.slice(at + 1).join('')].map(asGlob);
+  const choice = random();
+  if (choice < 0.35) return asGlob(name);
+  if (choice < 0.5) return pick(random, ['*', '**', '?*', '***']);
+  if (choice < 0.6) return `${before}${pick(random, ['*', '**', '?', '*.*', ''])}`;
+  if (choice < 0.7) return `${pick(random, ['*', '**', '?', ''])}${after}`;
+  if (choice < 0.78) return `${before}${pick(random, ['?', ...CLASSES])}${after}`;
+  if (choice < 0.86)
+    return `{${asGlob(name)},${asGlob(pick(random, others))}${pick(random, ['', ',*', ',?', ','])}}`;
+  const flag = pick(random, ['', '', '(?i)', '.*', '^']);
+  return `{{${flag}${asExpression(name)}${pick(random, ['', '', '.*', '$', '|b.*', '+', '{1,2}'])}}}`;
+}
+
+/** A pattern that takes, or nearly takes, some of `paths`. */
+export function patternAbout(random: Random, paths: readonly string[]): string {
+  const names = pick(random, paths).split('/');
+  const others = paths.map((path) => path.slice(path.lastIndexOf('/') + 1));
+  const from = random() < 0.3 ? Math.floor(random() * names.length) : 0;
+  const to = random() < 0.3 ? from + 1 + Math.floor(random() * (names.length - from)) : names.length;
+  const glob = names
+    .slice(from, to)
+    .map((name) => globAbout(random, name, others))
+    .join('/');
+  const end = to < names.length || random() < 0.1 ? pick(random, ['/', '/**', '/*', '/***', '']) : '';
+  // An empty pattern is refused here, and takes nothing for rclone.
+  return `${random() < 0.35 ? '/' : ''}${glob}${end}` || '*';
+}
+
+/** Up to three excludes and up to three includes about `paths`, at least one of them. */
+export function filterAbout(random: Random, paths: readonly string[]): FilterCase {
+  const patterns = (least: number): string[] =>
+    Array.from({ length: least + Math.floor(random() * 3) }, () => patternAbout(random, paths));
+  const exclude = patterns(0);
+  return { exclude, include: patterns(exclude.length === 0 ? 1 : 0) };
+}
+
 function randomPatterns(random: Random, most: number): string[] {
   return Array.from({ length: Math.floor(random() * (most + 1)) }, () => randomPattern(random));
 }
