@@ -9,6 +9,7 @@ import type { NodeDef } from 'node-red';
 import type { Operation } from '../src/engine/report.js';
 import { CloudSyncError } from '../src/errors.js';
 import type { AnswerValues, Question } from '../src/runner/questions.js';
+import { removeLog } from '../src/runner/run-log.js';
 import { Runner } from '../src/runner/runner.js';
 import {
   buildRequest,
@@ -33,6 +34,7 @@ export { deployedTask, messageAllowing, packageSettings, requestWithoutNode } fr
 export { addRoute, type RouteInput, textOf } from './routes.js';
 export { forgetSidebarRun, pathsMessage, sidebarRunId, startSidebarRun } from './sidebar-runs.js';
 export { readTypedCredential } from './typed-credential.js';
+export { removeLog };
 
 /** What nodes and routes use of the runner. */
 export type SharedRunner = Pick<Runner, keyof Runner>;

@@ -3,16 +3,16 @@
 import type { NodeAPI } from 'node-red';
 import type { LogEntry, Progress, RunReport } from '../../src/engine/report.js';
 import type { RunTicket } from '../../src/runner/runner.js';
-import { addRoute, CloudSyncError, dataFolder, previewRequest, sharedRunner } from '../runtime.js';
+import { addRoute, CloudSyncError, dataFolder, previewRequest, removeLog, sharedRunner } from '../runtime.js';
 
 /** What the dialog is told each time it asks. */
 export interface DryRunState {
   progress?: Progress;
   /** Why it waits. */
   waitingFor?: string;
-  /** Once it is over. */
+  /** Once it is over: told once. */
   report?: RunReport;
-  /** Once it is over: the first of what it would delete, transfer and rename. */
+  /** With the report: the first of what it would delete, transfer and rename. */
   entries?: LogEntry[];
 }
 
@@ -30,11 +30,20 @@ const KINDS = ['would delete', 'would transfer', 'would rename'];
 
 const dryRuns = new Map<string, DryRun>();
 
-function isForgotten(runId: string): NodeJS.Timeout {
-  return setTimeout(() => {
-    dryRuns.get(runId)?.ticket.abort('The dialog was closed');
-    dryRuns.delete(runId);
-  }, FORGOTTEN_MS).unref();
+/** Stops it, where it goes on, and removes its log, which would push out those of real runs. */
+async function forget(RED: NodeAPI, runId: string): Promise<void> {
+  const ticket = dryRuns.get(runId)?.ticket;
+  dryRuns.delete(runId);
+  ticket?.abort('The dialog was closed');
+  await ticket?.finished;
+  await removeLog(dataFolder(RED), runId);
+}
+
+function forgetLater(RED: NodeAPI, runId: string): NodeJS.Timeout {
+  const timer = setTimeout(() => {
+    forget(RED, runId).catch((error: unknown) => RED.log.warn(`cloud-sync: ${String(error)}`));
+  }, FORGOTTEN_MS);
+  return timer.unref();
 }
 
 function dryRunOf(runId: string | undefined): DryRun {
@@ -61,7 +70,7 @@ async function begin(RED: NodeAPI, body: Readonly<Record<string, unknown>>): Pro
       state.report = report;
     },
   });
-  dryRuns.set(runId, { ticket, state, forget: isForgotten(runId) });
+  dryRuns.set(runId, { ticket, state, forget: forgetLater(RED, runId) });
   return { runId };
 }
 
@@ -91,10 +100,14 @@ export function addDryRunRoutes(RED: NodeAPI): void {
     const runId = params.runId ?? '';
     const dryRun = dryRunOf(runId);
     clearTimeout(dryRun.forget);
-    dryRun.forget = isForgotten(runId);
     const { state } = dryRun;
-    if (state.report !== undefined) state.entries ??= await firstEntries(RED, runId);
-    return state;
+    if (state.report === undefined) {
+      dryRun.forget = forgetLater(RED, runId);
+      return state;
+    }
+    const entries = await firstEntries(RED, runId);
+    await forget(RED, runId);
+    return { ...state, entries };
   });
   addRoute(RED, 'post', 'dry-run/:runId/abort', ({ params }) => {
     dryRunOf(params.runId).ticket.abort('Stopped in the dialog');

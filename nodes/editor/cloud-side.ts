@@ -4,7 +4,7 @@ import { PROVIDERS } from '../../src/stores/registry.js';
 import { type FolderPage, type Problem, post, sentence } from './api.js';
 import { checkBucket } from './bucket-check.js';
 import { credentialOfNode } from './credential-form.js';
-import type { FolderSource } from './folder-browser.js';
+import { type FolderSource, joinRemote } from './folder-browser.js';
 import { field, say } from './form-fields.js';
 import { button, count, nodeById, t } from './text.js';
 
@@ -182,6 +182,6 @@ export function remoteSource(side: CloudSide): FolderSource {
       if (bucket === '') return Promise.reject({ code: 'INVALID_INPUT', message: t('check.bucket') });
       return post('folder', { credential: credentialOfNode(node), bucket, folder, after });
     },
-    join: (parent: string, name: string) => (parent === '' ? name : `${parent}/${name}`),
+    join: joinRemote,
   };
 }

@@ -11,6 +11,9 @@ import { button, count, element, icon, t } from './text.js';
 /** ms between two questions. */
 const INTERVAL = 1000;
 const MOST_PROBLEMS = 5;
+/** Bytes of a part of a large file, and files of one delete, as most providers have them: near enough for an estimate. */
+const PART = 16_000_000;
+const DELETED_AT_ONCE = 1000;
 
 const LOOKS: Readonly<Record<string, { className: string; iconName: string }>> = {
   'would delete': { className: 'cloud-sync-deleted', iconName: 'trash-o' },
@@ -34,6 +37,12 @@ function entryLine({ event, path = '', bytes, message }: LogEntry): JQuery {
   );
 }
 
+/** Requests of the run itself: one per file, more for large ones, deletes by the thousand, and what this one has sent. */
+function requestsOf({ transferred: { files, bytes }, deleted, requests }: RunReport): number {
+  const inParts = bytes > files * PART ? Math.ceil(bytes / PART) : 0;
+  return files + inParts + Math.ceil(deleted / DELETED_AT_ONCE) + (requests.total ?? 0);
+}
+
 /** What it came to, in one or two sentences. */
 function outcome(report: RunReport): JQuery {
   const { transferred, overwrites = 0, deleted, checked, requests } = report;
@@ -49,9 +58,11 @@ function outcome(report: RunReport): JQuery {
     files: count('file', checked),
     requests: (requests.total ?? 0).toLocaleString(),
   });
+  const estimate = t('dryRun.estimate', { requests: requestsOf(report).toLocaleString() });
+  const more = transferred.files + deleted > 0 ? `${compared} ${estimate}` : compared;
   return element('div').append(
     element('div', 'cloud-sync-outcome', parts.join(' ')),
-    element('div', 'cloud-sync-muted', compared),
+    element('div', 'cloud-sync-muted', more),
   );
 }
 

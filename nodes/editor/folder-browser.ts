@@ -90,6 +90,11 @@ export function folderBrowser(toggle: JQuery, panel: JQuery, input: JQuery, sour
   });
 }
 
+/** How a folder below another one is written in a bucket. */
+export function joinRemote(parent: string, name: string): string {
+  return parent === '' ? name : `${parent}/${name}`;
+}
+
 /** Folders of the machine Node-RED runs on. */
 export function localSource(post: (path: string, body: object) => Promise<FolderPage>): FolderSource {
   return {

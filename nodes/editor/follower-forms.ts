@@ -1,7 +1,7 @@
 /** What the dialogs of cloud-restore and cloud-verify have in common, which both follow a task; and that of cloud-verify. */
 
 import { fillChoice } from './choice.js';
-import { field } from './form-fields.js';
+import { field, remoteOf, shownValue } from './form-fields.js';
 import { taskLabel } from './task-form.js';
 import { element, icon, nodeById, t } from './text.js';
 
@@ -46,11 +46,6 @@ export function describeTask(
   if (task !== undefined) line.append(element('span', '', text(task)));
 }
 
-/** Bucket and folder of a task, as its node has them. */
-export function remoteOf(task: EditorNode): string {
-  return [task.bucket, task.folder].filter((part) => part).join('/');
-}
-
 /** What a choice means, in words. */
 export function showConsequence(form: JQuery, text: string, danger: boolean): void {
   const line = form.find('.cloud-sync-consequence').toggleClass('cloud-sync-warning', danger).empty();
@@ -70,7 +65,9 @@ export const verify = {
     fillTasks(node, t('follower.fromMessage'), (task) => {
       if (task === undefined) form.find('.cloud-sync-task-state').text(t('follower.fromMessageHint'));
       else
-        describeTask(form, task, (one) => t('follower.compares', { local: one.path, remote: remoteOf(one) }));
+        describeTask(form, task, (one) =>
+          t('follower.compares', { local: shownValue(one, 'path'), remote: remoteOf(one) }),
+        );
     });
     const choices = METHODS.map(({ value, icon: iconName }) => ({
       value,

@@ -1,5 +1,6 @@
 /** What the dialogs of all nodes have in common: their fields, a line below one, folded sections, tick boxes. */
 
+import { typePropertyOf } from '../typed-inputs.js';
 import { element, icon } from './text.js';
 
 /** The input of a property. */
@@ -13,6 +14,28 @@ export function isTicked(name: string): boolean {
 
 export function textOf(name: string): string {
   return String(field(name).val() ?? '').trim();
+}
+
+/** A property as it can be shown before a run: of a typed input where the value comes from. */
+export function shownValue(node: EditorNode, name: string): string {
+  const text = String(node[name] ?? '');
+  const type = node[typePropertyOf(name)];
+  switch (type ?? '') {
+    case '':
+    case 'str':
+      return text;
+    case 'env':
+      return `\${${text}}`;
+    case 'jsonata':
+      return `(${text})`;
+    default:
+      return `${String(type)}.${text}`;
+  }
+}
+
+/** Bucket and folder of a task, as its node has them. */
+export function remoteOf(task: EditorNode): string {
+  return [shownValue(task, 'bucket'), shownValue(task, 'folder')].filter((part) => part !== '').join('/');
 }
 
 /** A line below a field: good, bad or neutral. */

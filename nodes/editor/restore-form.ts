@@ -2,14 +2,15 @@
 
 import { LISTED_RESTORE_OVERRIDES, RESTORE_PROPERTIES, TASK_PROPERTIES } from '../properties.js';
 import { TYPED_RESTORE_PROPERTIES, TYPED_TASK_PROPERTIES, typePropertyOf } from '../typed-inputs.js';
-import { post } from './api.js';
+import { type FolderPage, post } from './api.js';
 import { fillChoice } from './choice.js';
 import { credentialOfNode, STORED } from './credential-form.js';
 import { DryRunPanel } from './dry-run-panel.js';
 import { FieldReasons } from './field-reasons.js';
-import { folderBrowser, localSource } from './folder-browser.js';
-import { describeTask, fillTasks, remoteOf, showConsequence } from './follower-forms.js';
-import { field, fillTicks, isTicked, readTicks, showSummaries } from './form-fields.js';
+import { folderBrowser, joinRemote, localSource } from './folder-browser.js';
+import { describeTask, fillTasks, showConsequence } from './follower-forms.js';
+import { field, fillTicks, isTicked, readTicks, remoteOf, showSummaries, textOf } from './form-fields.js';
+import { includePicker, type PickerRoot } from './include-picker.js';
 import { listBox, patternList, readPatterns } from './lists.js';
 import { nodeById, t } from './text.js';
 import { TypedField } from './typed-field.js';
@@ -68,6 +69,13 @@ class RestoreForm {
       patternList($(`#cloud-sync-${name}`), name, node[name], example, () => this.refresh());
     }
     this.prepareTypedFields();
+    includePicker(
+      $('#cloud-sync-pick'),
+      $('#cloud-sync-tree-include'),
+      $('#cloud-sync-include'),
+      () => this.pickerRoot(),
+      () => this.refresh(),
+    );
     fillTicks($('#cloud-sync-overrides'), LISTED_RESTORE_OVERRIDES, node.allowOverrides);
     this.dryRun = new DryRunPanel(
       form.find('.cloud-sync-check-buttons'),
@@ -121,6 +129,16 @@ class RestoreForm {
     }
   }
 
+  /** The backup's files, names in plain, as they were at the chosen moment. */
+  private pickerRoot(): PickerRoot | string {
+    const task = nodeById(field('task').val());
+    if (task === undefined) return t('follower.choose');
+    if (this.typed.get('include')?.isTyped || this.typed.get('asOf')?.isTyped) return t('typed.later');
+    const list = (folder: string, after?: string) =>
+      post<FolderPage>(`tasks/${task.id}/folder`, { folder, after, asOf: textOf('asOf') });
+    return { source: { list, join: joinRemote }, root: '' };
+  }
+
   private dryRunInput(): object | string {
     const task = nodeById(field('task').val());
     if (task === undefined) return t('follower.choose');
@@ -136,6 +154,7 @@ class RestoreForm {
   }
 
   private refresh(): void {
+    this.form.find('.cloud-sync-picked').text(SUMMARIES.filters());
     this.form.find('.cloud-sync-needs-thaw').toggle(isTicked('thaw'));
     showSummaries(this.form, SUMMARIES);
   }

@@ -10,7 +10,16 @@ import { credentialOfNode } from './credential-form.js';
 import { DryRunPanel } from './dry-run-panel.js';
 import { FieldReasons } from './field-reasons.js';
 import { folderBrowser, localSource } from './folder-browser.js';
-import { field, fillTicks, isTicked, readTicks, showSummaries, textOf } from './form-fields.js';
+import {
+  field,
+  fillTicks,
+  isTicked,
+  readTicks,
+  remoteOf,
+  shownValue,
+  showSummaries,
+  textOf,
+} from './form-fields.js';
 import { includePicker } from './include-picker.js';
 import { bandwidthList, listBox, patternList, readBandwidth, readPatterns } from './lists.js';
 import { showProviderOptions } from './provider-options.js';
@@ -258,8 +267,8 @@ export const task = {
 
 /** What stands for a task without a name: where from and where to. */
 export function taskLabel(node: EditorNode): string {
-  const local = String(node.path ?? '');
-  const remote = [node.bucket, node.folder].filter((part) => part).join('/');
+  const local = shownValue(node, 'path');
+  const remote = remoteOf(node);
   if (local === '' || remote === '') return t('label.sync');
   return node.direction === 'pull' ? `${remote} → ${local}` : `${local} → ${remote}`;
 }

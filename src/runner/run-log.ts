@@ -15,6 +15,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import type { LogEntry } from '../engine/report.js';
@@ -271,6 +272,15 @@ export function pruneLogs(dataFolder: string, limits: LogLimits): void {
     rmSync(file.path, { force: true });
     total -= file.size;
     count--;
+  }
+}
+
+/** Removes the log of a run that nobody will ask about again. */
+export async function removeLog(dataFolder: string, runId: string): Promise<void> {
+  const own = `${safeFileName(runId)}.`;
+  const names = await readdir(logFolder(dataFolder)).catch(() => []);
+  for (const name of names) {
+    if (name.startsWith(own)) await rm(join(logFolder(dataFolder), name), { force: true });
   }
 }
 

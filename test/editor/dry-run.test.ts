@@ -70,6 +70,16 @@ describe('a dry run from a dialog', function () {
     await bench.edit('restore');
     await page.locator('#cloud-sync-dry-run').click();
     await outcome(/3 files, 6 B would be downloaded\. 1 file there would be replaced\.$/);
+    // The backup's files can be ticked there too.
+    await page.locator('#cloud-sync-pick').click();
+    await page
+      .locator('#cloud-sync-tree-include .red-ui-treeList-label')
+      .filter({ hasText: 'sub' })
+      .locator('.red-ui-treeList-checkbox')
+      .check();
+    await bench.untilText('.cloud-sync-picked', /1 pattern/);
+    await page.locator('#cloud-sync-dry-run').click();
+    await outcome(/^1 file, 2 B would be downloaded\.$/);
     assert.deepEqual(bench.faults, []);
   });
 
