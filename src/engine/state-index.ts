@@ -7,18 +7,12 @@
  */
 
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
+import { throwIfAborted } from '../errors.js';
 import type { StoredObject } from '../stores/store.js';
 import { compareUtf8 } from '../stores/utf8-order.js';
 import { ExternalSort, readLines, type SortedLines } from './external-sort.js';
@@ -52,6 +46,9 @@ const UNSETTLED_TIME = 2_000_000_000n;
 /** What was recorded is handed on after so many lines or so much time (ms), whichever comes first. */
 const FLUSH_LINES = 200;
 const FLUSH_INTERVAL = 500;
+
+/** So long may merging hold the event loop, ms. */
+const BREATH_MS = 50;
 
 const FIELDS = 8;
 
@@ -175,10 +172,13 @@ export class StateIndex {
     this.header = `${FORMAT} ${createHash('sha256').update(JSON.stringify(binding)).digest('hex')}`;
   }
 
-  /** Takes up what an interrupted run left in its journal. Call it before {@link pages}. */
-  recover(): void {
+  /**
+   * Takes up what an interrupted run left in its journal. Call it before {@link pages}. Throws ABORTED where `signal` fires
+   * meanwhile; the journal stays.
+   */
+  async recover(signal?: AbortSignal): Promise<void> {
     if (this.readOnly || !existsSync(this.journalFile)) return;
-    if (headerOf(this.journalFile) === this.header) this.mergeJournal();
+    if (headerOf(this.journalFile) === this.header) await this.mergeJournal(signal);
     rmSync(this.journalFile, { force: true });
   }
 
@@ -247,52 +247,81 @@ export class StateIndex {
     this.pending = [];
   }
 
-  /** Merges the journal into the index. The index on disk is the old or the new one, never a part. */
-  finish(): void {
+  /**
+   * Merges the journal into the index. The index on disk is the old or the new one, never a part. A run that is stopped
+   * leaves that to the next one's {@link recover}: with a million files it takes longer than who stops it should wait.
+   */
+  async finish(signal?: AbortSignal): Promise<void> {
     this.flush();
     if (this.journal !== undefined) closeSync(this.journal);
     this.journal = undefined;
     if (!this.hasChanges) return;
-    this.mergeJournal();
+    try {
+      await this.mergeJournal(signal);
+    } catch (error) {
+      if (signal?.aborted) return;
+      throw error;
+    }
     rmSync(this.journalFile, { force: true });
   }
 
-  private mergeJournal(): void {
+  private async mergeJournal(signal: AbortSignal | undefined): Promise<void> {
+    const breath = new Breath(signal);
     const sort = new ExternalSort<JournalRecord>(join(this.folder, 'index-sort'), JOURNAL_LINES);
     try {
       for (const lines of readLines(this.journalFile)) {
         for (const line of lines) if (isWholeRecord(line)) sort.add(JOURNAL_LINES.decode(line));
+        await breath.take();
       }
-      this.write(mergeRecords(this.blocks(), lastOfEach(sort.sorted())));
+      await this.write(mergeRecords(this.blocks(), lastOfEach(sort.sorted())), breath);
     } finally {
       sort.dispose();
     }
   }
 
-  private write(entries: Iterable<string>): void {
+  private async write(entries: Iterable<string>, breath: Breath): Promise<void> {
     mkdirSync(this.folder, { recursive: true, mode: 0o700 });
     const temporary = `${this.file}.new`;
-    const descriptor = openSync(temporary, 'w', 0o600);
+    const file = await open(temporary, 'w', 0o600);
     try {
-      writeSync(descriptor, `${this.header}\n`);
+      writeSync(file.fd, `${this.header}\n`);
       let block: string[] = [];
-      const flushBlock = () => {
-        if (block.length === 0) return;
-        const text = textOf(block);
-        writeSync(descriptor, `${text}#${crc32(text)}\n`);
-        block = [];
-      };
       for (const entry of entries) {
+        if (block.length === BLOCK) {
+          writeBlock(file.fd, block);
+          block = [];
+          await breath.take();
+        }
         block.push(entry);
-        if (block.length === BLOCK) flushBlock();
       }
-      flushBlock();
-      fsyncSync(descriptor);
+      if (block.length > 0) writeBlock(file.fd, block);
+      await file.sync();
     } finally {
-      closeSync(descriptor);
+      await file.close();
     }
     renameSync(temporary, this.file);
   }
+}
+
+/** Lets the event loop turn now and then in a long piece of work, so that who stops it is heard. */
+class Breath {
+  private lastAt = performance.now();
+
+  constructor(private readonly signal: AbortSignal | undefined) {}
+
+  /** Throws ABORTED. */
+  async take(): Promise<void> {
+    throwIfAborted(this.signal);
+    if (performance.now() - this.lastAt < BREATH_MS) return;
+    await setImmediate();
+    this.lastAt = performance.now();
+    throwIfAborted(this.signal);
+  }
+}
+
+function writeBlock(descriptor: number, block: readonly string[]): void {
+  const text = textOf(block);
+  writeSync(descriptor, `${text}#${crc32(text)}\n`);
 }
 
 /** False for half a line after a power cut, and for the header: that file will be looked at again, nothing worse. */

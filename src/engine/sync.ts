@@ -17,7 +17,7 @@ export async function runTransfer(run: RunContext): Promise<void> {
   run.host.phase('listing');
   await checkSides(run);
   run.backup?.check();
-  run.index?.recover();
+  await run.index?.recover(run.signal);
   const deletions = new Deletions(run);
   try {
     const meetings = await transferDifferences(run, deletions);
@@ -38,7 +38,7 @@ export async function runTransfer(run: RunContext): Promise<void> {
     logUnchanged(run);
     deletions.dispose();
     if (!run.settings.dryRun) {
-      run.index?.finish();
+      await run.index?.finish(run.signal);
       run.journal?.close();
     }
   }

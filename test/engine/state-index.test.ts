@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ExternalSort } from '../../src/engine/external-sort.js';
 import { type IndexEntry, StateIndex } from '../../src/engine/state-index.js';
@@ -32,18 +32,18 @@ describe('the state index', () => {
   });
   afterEach(() => removeFolder(folder));
 
-  const open = (binding = ['s3://host/bucket', 'photos/']) => {
+  const open = async (binding = ['s3://host/bucket', 'photos/']) => {
     const index = new StateIndex(join(folder, 'state'), binding);
-    index.recover();
+    await index.recover();
     return index;
   };
 
   it('gives back what was recorded, in UTF-8 order, odd characters included', async () => {
     const keys = ['b', 'a/x', 'a', '😀', '．', 'tab\there', 'line\nfeed', 'back\\slash', 'a-b', '#1', '#'];
-    const index = open();
+    const index = await open();
     for (const key of keys) index.record(entry(key));
-    index.finish();
-    const read = await contentOf(open());
+    await index.finish();
+    const read = await contentOf(await open());
     assert.deepEqual(
       read.map(({ sortKey }) => sortKey),
       [...keys].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))),
@@ -55,55 +55,71 @@ describe('the state index', () => {
   });
 
   it('replaces and forgets', async () => {
-    const first = open();
+    const first = await open();
     for (let at = 0; at < 3_000; at++) first.record(entry(`k${String(at).padStart(5, '0')}`));
-    first.finish();
-    const second = open();
+    await first.finish();
+    const second = await open();
     second.record(entry('k00001', 42));
     second.forget('k00002');
     second.record(entry('new'));
-    second.finish();
-    const read = await contentOf(open());
+    await second.finish();
+    const read = await contentOf(await open());
     assert.equal(read.length, 3_000);
     assert.equal(read[1]!.size, 42);
     assert.equal(read[2]!.sortKey, 'k00003');
     assert.equal(read.at(-1)!.sortKey, 'new');
   });
 
-  it('leaves the file alone where nothing changed', () => {
-    const first = open();
+  it('leaves the file alone where nothing changed', async () => {
+    const first = await open();
     first.record(entry('a'));
-    first.finish();
+    await first.finish();
     const before = readFileSync(join(folder, 'state', 'index'));
-    open().finish();
+    await (await open()).finish();
     assert.deepEqual(readFileSync(join(folder, 'state', 'index')), before);
   });
 
   it('takes up the journal of a run that was killed', async () => {
-    const killed = open();
+    const killed = await open();
     killed.record(entry('a'));
     killed.record(entry('b'));
     killed.flush();
     const journal = join(folder, 'state', 'index.journal');
     writeFileSync(journal, `${readFileSync(journal, 'utf8')}+half a li`);
-    const read = await contentOf(open());
+    const read = await contentOf(await open());
     assert.deepEqual(
       read.map(({ sortKey }) => sortKey),
       ['a', 'b'],
     );
   });
 
+  it('hears at once who stops a run with very many files, and loses nothing by that', async () => {
+    const files = 100_000;
+    const stopped = await open();
+    for (let at = 0; at < files; at++) stopped.record(entry(`k${at}`));
+    const controller = new AbortController();
+    // Were the work done in one go, this would come after it.
+    setImmediate(() => controller.abort());
+    await stopped.finish(controller.signal);
+    assert.ok(existsSync(join(folder, 'state', 'index.journal')));
+    await assert.rejects(
+      new StateIndex(join(folder, 'state'), ['s3://host/bucket', 'photos/']).recover(AbortSignal.abort()),
+      { code: 'ABORTED' },
+    );
+    assert.equal((await contentOf(await open())).length, files);
+  });
+
   it('is another one for another binding', async () => {
-    const first = open();
+    const first = await open();
     first.record(entry('a'));
-    first.finish();
-    assert.deepEqual(await contentOf(open(['s3://host/other', 'photos/'])), []);
+    await first.finish();
+    assert.deepEqual(await contentOf(await open(['s3://host/other', 'photos/'])), []);
   });
 
   it('gives nothing from a block that was damaged, wherever the damage is', async () => {
-    const first = open();
+    const first = await open();
     for (const key of ['a', 'b', 'c']) first.record(entry(key));
-    first.finish();
+    await first.finish();
     const file = join(folder, 'state', 'index');
     const whole = readFileSync(file);
     const bodyStart = whole.indexOf(10) + 1;
@@ -111,10 +127,10 @@ describe('the state index', () => {
       const damaged = Buffer.from(whole);
       damaged[at] = damaged[at]! ^ 1;
       writeFileSync(file, damaged);
-      assert.deepEqual(await contentOf(open()), [], `byte ${at}`);
+      assert.deepEqual(await contentOf(await open()), [], `byte ${at}`);
     }
     writeFileSync(file, whole.subarray(0, whole.length - 20));
-    assert.deepEqual(await contentOf(open()), []);
+    assert.deepEqual(await contentOf(await open()), []);
   });
 });
 
