@@ -49,16 +49,27 @@ function secretsInJson(text: string): string[] {
   }
 }
 
+/**
+ * What `text` is in base64, alone or with something before and behind it, as in `Basic` of HTTP: three forms, by the bytes
+ * before it. Their first and last characters hold bits of the neighbours and are left out.
+ */
+function base64FormsOf(text: string): string[] {
+  const whole = Buffer.from(text).toString('base64');
+  const within = [0, 1, 2].map((before) => {
+    const padded = Buffer.concat([Buffer.alloc(before), Buffer.from(text)]).toString('base64');
+    return padded.replace(/=+$/, '').slice(before === 0 ? 0 : before + 1, -1);
+  });
+  const forms = [whole, whole.replace(/=+$/, ''), ...within.filter((form) => form.length >= SHORTEST)];
+  return forms.flatMap((form) => [form, form.replaceAll('+', '-').replaceAll('/', '_')]);
+}
+
 export function scrubber(secrets: readonly string[]): Scrub {
   const forms = new Set<string>();
   for (const secret of secrets) {
     for (const form of [secret, secret.trim()]) {
       if (form.length < SHORTEST) continue;
       forms.add(form);
-      const base64 = Buffer.from(form).toString('base64');
-      forms.add(base64);
-      forms.add(base64.replace(/=+$/, ''));
-      forms.add(Buffer.from(form).toString('base64url'));
+      for (const base64 of base64FormsOf(form)) forms.add(base64);
       forms.add(encodeURIComponent(form));
       forms.add(JSON.stringify(form).slice(1, -1));
       // Text is often handled line by line.

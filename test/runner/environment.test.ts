@@ -175,6 +175,25 @@ describe('Scrubbing', () => {
     assert.equal(scrub('AKIAEXAMPLE'), 'AKIAEXAMPLE');
   });
 
+  it('hides them in base64 of more than they are, as a server repeats an Authorization header', () => {
+    const secret = 'top/secret+value';
+    const scrub = scrubber([secret]);
+    for (const encoding of ['base64', 'base64url'] as const) {
+      for (const before of ['', 'k', 'ke', 'key:', 'a longer name:']) {
+        for (const behind of ['', ':', 'and more']) {
+          const encoded = Buffer.from(before + secret + behind).toString(encoding);
+          // Four characters hold three bytes of it.
+          const start = Math.ceil((before.length * 4) / 3) + 1;
+          const inside = encoded.slice(start, start + 16);
+          assert.ok(
+            !scrub(`Basic ${encoded}`).includes(inside),
+            `${before}${secret}${behind} in ${encoding}`,
+          );
+        }
+      }
+    }
+  });
+
   it('leaves text alone where there is nothing to hide', () => {
     assert.equal(scrubber(['', 'abc'])('abc and .*'), 'abc and .*');
     assert.equal(scrubber(['.*+?'])('abc'), 'abc');
