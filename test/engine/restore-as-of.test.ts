@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { execute } from '../../src/runner/execute.js';
-import type { RestoreSettings, RunRequest, TaskSettings } from '../../src/runner/task.js';
+import type { RestoreSettings, RunRequest, TaskSettings, VerifySettings } from '../../src/runner/task.js';
 import { createCipher } from '../../src/stores/encryption/cipher.js';
 import { openS3Account } from '../../src/stores/s3.js';
 import { encryptedStore } from '../../src/stores/wrap/encrypted.js';
@@ -138,7 +138,7 @@ async function run(request: RunRequest) {
 
 for (const [name, start] of Object.entries(PROVIDERS)) {
   describe(`everything overwritten and deleted, on ${name}`, function () {
-    this.timeout(60_000);
+    this.timeout(180_000);
     let provider: Provider;
     let root: string;
     before(async () => {
@@ -166,14 +166,19 @@ for (const [name, start] of Object.entries(PROVIDERS)) {
           ...(isEncrypted ? { encryptionPassword: 'secret', encryptionSalt: 'salt' } : {}),
         };
         const push = () => run(runRequest(join(root, 'data'), task));
-        const restore = (settings: Partial<RestoreSettings>) =>
-          run(
-            runRequest(join(root, 'data'), task, {
-              nodeId: 'restore',
-              operation: 'restore',
-              restore: { ...RESTORE, ...settings },
-            }),
-          );
+        const data = join(root, 'data');
+        const restore = (settings: Partial<RestoreSettings>) => {
+          const of = {
+            nodeId: 'restore',
+            operation: 'restore',
+            restore: { ...RESTORE, ...settings },
+          } as const;
+          return run(runRequest(data, task, of));
+        };
+        const verify = (settings: Partial<RestoreSettings>, method: VerifySettings['method']) => {
+          const of = { nodeId: 'verify', operation: 'verify', restore: { ...RESTORE, ...settings } } as const;
+          return run(runRequest(data, task, { ...of, verify: { method, sample: 100 } }));
+        };
 
         for (let index = 0; index < 40; index++) {
           write(local, `${index % 4}/ü ${index}.jpg`, pseudoRandomBytes(index * 131, index + 1));
@@ -207,6 +212,14 @@ for (const [name, start] of Object.entries(PROVIDERS)) {
         const copied = await restore({ path: elsewhere, asOf });
         assert.deepEqual([copied.errors, copied.transferred.files], [[], 41]);
         assert.deepEqual(filesOf(elsewhere), good);
+        for (const method of ['metadata', 'checksum', 'download'] as const) {
+          const verified = await verify({ path: elsewhere, asOf }, method);
+          assert.deepEqual([verified.status, verified.verify?.matched], ['success', 41], method);
+        }
+        editQuietly(join(elsewhere, '2/ü 2.jpg'), 'x'.repeat(262));
+        assert.deepEqual((await verify({ path: elsewhere, asOf }, 'checksum')).verify?.differs, [
+          '2/ü 2.jpg',
+        ]);
 
         // Over what the attack left: copy keeps what it added, sync takes it away.
         const overwritten = await restore({ path: local, asOf });
