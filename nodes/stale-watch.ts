@@ -11,6 +11,9 @@ const LOOK_MS = 60_000;
 /** What was said already, by node id: the time of the last success (or what stands for it), so that a deploy says nothing twice. */
 const said = new Map<string, number>();
 
+/** Since when a node is watched, by its id: a task that has never run counts from then on. */
+const begun = new Map<string, number>();
+
 /** Hours of `staleAfter`; undefined where it is off or can't be used. */
 function hoursOf(node: ConfiguredNode): number | undefined {
   const { staleAfter } = node.saved;
@@ -31,7 +34,7 @@ function waitsSince({ succeededAt, failedSince }: NodeRunState): number | undefi
 /** Whether the last success of `node` is longer ago than its `staleAfter`. */
 export function isStale(node: ConfiguredNode, state: NodeRunState): boolean {
   const hours = hoursOf(node);
-  const since = waitsSince(state);
+  const since = waitsSince(state) ?? begun.get(node.id);
   return hours !== undefined && since !== undefined && Date.now() - since > hours * HOUR_MS;
 }
 
@@ -42,10 +45,10 @@ export function isStale(node: ConfiguredNode, state: NodeRunState): boolean {
 export function watchStaleness(node: ConfiguredNode, load: () => Promise<NodeRunState>): void {
   const hours = hoursOf(node);
   if (hours === undefined) return;
-  const begun = Date.now();
+  begun.set(node.id, Date.now());
   const look = async () => {
     const state = await load();
-    const since = waitsSince(state) ?? begun;
+    const since = waitsSince(state) ?? begun.get(node.id)!;
     if (Date.now() - since <= hours * HOUR_MS || said.get(node.id) === since) return;
     said.set(node.id, since);
     const { id, saved } = node;

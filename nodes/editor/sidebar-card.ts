@@ -115,8 +115,7 @@ export class Card {
     return this.node.name || known?._def?.label.call(known) || t(`label.${this.node.operation}`);
   }
 
-  /** What changes by itself too: how long ago things were. */
-  show(): void {
+  private show(): void {
     const { state, stale } = this.node;
     this.title.text(this.name).attr('title', this.name);
     this.pending?.box.detach();

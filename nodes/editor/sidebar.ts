@@ -36,9 +36,9 @@ class Sidebar {
     for (const event of ['runtime-state', 'deploy', 'flows:loaded'])
       RED.events.on(event, () => void this.refresh());
     RED.comms.subscribe('notification/runtime-deploy', () => void this.refresh());
-    // How long ago things were moves on by itself.
+    // How long ago things were, and what has become stale, moves on by itself.
     setInterval(() => {
-      if (this.root.is(':visible')) for (const card of this.cards.values()) card.show();
+      if (this.root.is(':visible')) void this.refresh();
     }, REFRESH_MS);
     void this.refresh();
   }

@@ -110,9 +110,9 @@ describe('a task without a success', () => {
     state = { status: 'idle' } as unknown as NodeRunState;
     const fresh = watch(2);
     await clock.tickAsync(119 * MINUTE);
-    assert.equal(fresh.sent.length, 0);
+    assert.deepEqual([fresh.sent.length, isStale(fresh.asNode, state)], [0, false]);
     await clock.tickAsync(2 * MINUTE);
-    assert.equal(fresh.sent.length, 1);
+    assert.deepEqual([fresh.sent.length, isStale(fresh.asNode, state)], [1, true]);
     failing.emit('close');
     fresh.emit('close');
   });
