@@ -74,7 +74,8 @@ export class LocalSide implements Side {
 
   /** A folder stands there, if only an empty one. */
   hasFolder(path: string): boolean {
-    return statSync(join(this.root, path), { throwIfNoEntry: false })?.isDirectory() ?? false;
+    const place = join(this.root, path);
+    return existsSync(place) && statSync(place).isDirectory();
   }
 
   /** Every file, temporary ones too. */
@@ -235,7 +236,7 @@ export class RemoteSide implements Side {
   /** Where folders are real: one stands there, if only an empty one. */
   async hasFolder(path: string): Promise<boolean> {
     if (this.store.features.folders !== 'real') return false;
-    return (await this.store.head(this.keyOf(path)))?.kind === 'folder';
+    return (await this.store.head(this.keyOf(path, 'folder')))?.kind === 'folder';
   }
 
   /** Where folders are real, empty ones stand in nobody's way. */
@@ -249,11 +250,11 @@ export class RemoteSide implements Side {
     for (const folder of folders) await this.store.deleteFolder(folder);
   }
 
-  private keyOf(path: string): string {
+  private keyOf(path: string, kind: 'file' | 'folder' = 'file'): string {
     const { prefix, names } = this.place;
     const segments = path.split('/');
     const last = segments.length - 1;
-    return prefix + segments.map((one, at) => names.toStored(one, at === last ? 'file' : 'folder')).join('/');
+    return prefix + segments.map((one, at) => names.toStored(one, at === last ? kind : 'folder')).join('/');
   }
 }
 
