@@ -1,7 +1,7 @@
 /**
  * Azure Blob Storage, with an account key or a SAS token. What the rooms in `azure-blob/` do:
  * `credential` (address and signature), `transport` (requests), `errors` (what Azure's words mean), `store` (a container),
- * `listing`, `looking`, `reading`, `upload`, `changing`, `copying`, `deleting`, and `sdk` (Azure's own SDK for what is rare).
+ * `listing`, `looking`, `reading`, `upload`, `changing`, `copying` and `deleting`.
  *
  * Times are kept as rclone's azureblob backend keeps them: metadata `mtime`, RFC 3339 in UTC with nine decimals, which a
  * listing carries. So does the Content-MD5; see `objectOf` for what it proves.
@@ -17,7 +17,6 @@ import {
 } from './azure-blob/credential.js';
 import type { AccountTraits } from './azure-blob/looking.js';
 import { ReadAheadBudget } from './azure-blob/reading.js';
-import { AzureClients } from './azure-blob/sdk.js';
 import { AzureBlobStore } from './azure-blob/store.js';
 import { AzureTransport, type TransportTuning } from './azure-blob/transport.js';
 import type {
@@ -54,7 +53,6 @@ class AzureBlobAccount implements Account {
   readonly #credential: AzureCredential;
   readonly #context: AccountContext;
   readonly #transport: AzureTransport;
-  readonly #clients: AzureClients;
   readonly #budget = new ReadAheadBudget();
   readonly #traits: AccountTraits = {};
 
@@ -67,7 +65,6 @@ class AzureBlobAccount implements Account {
     this.#credential = credential;
     this.#context = context;
     this.#transport = new AzureTransport(credential, context, caCertificate, tuning);
-    this.#clients = new AzureClients(this.#transport);
     this.identity = identityOf(credential.host, '');
   }
 
@@ -99,18 +96,7 @@ class AzureBlobAccount implements Account {
 
   async *listBuckets(signal?: AbortSignal): AsyncGenerator<Bucket> {
     throwIfAborted(signal);
-    const service = await this.#clients.service();
-    try {
-      for await (const { name } of service.listContainers(
-        signal === undefined ? {} : { abortSignal: signal },
-      )) {
-        if (typeof name !== 'string' || name === '') throw senselessContainers();
-        yield { name };
-      }
-    } catch (error) {
-      // The SDK's own error quotes the answer.
-      throw error instanceof CloudSyncError ? error : senselessContainers();
-    }
+    for await (const names of this.#containers(signal)) yield* names.map((name) => ({ name }));
   }
 
   async createBucket(name: string, options: { region?: string; signal?: AbortSignal } = {}): Promise<void> {
@@ -121,8 +107,14 @@ class AzureBlobAccount implements Account {
         advice: 'Use 3 to 63 small letters, digits and single hyphens.',
       });
     }
-    const container = await this.#clients.container(name);
-    await container.create(options.signal === undefined ? {} : { abortSignal: options.signal });
+    await this.#transport.send({
+      kind: 'PUT',
+      method: 'PUT',
+      path: `/${name}`,
+      query: { restype: 'container' },
+      bucket: name,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
   }
 
   openStore(bucket: string): Store {
@@ -135,7 +127,6 @@ class AzureBlobAccount implements Account {
     }
     const parts = {
       transport: this.#transport,
-      clients: this.#clients,
       budget: this.#budget,
       traits: this.#traits,
       options: this.#context.options ?? {},
@@ -149,6 +140,12 @@ class AzureBlobAccount implements Account {
 
   async #countContainers(signal: AbortSignal | undefined): Promise<number> {
     let count = 0;
+    for await (const names of this.#containers(signal)) count += names.length;
+    return count;
+  }
+
+  /** The names of all containers, a page at a time. */
+  async *#containers(signal: AbortSignal | undefined): AsyncGenerator<string[]> {
     let marker = '';
     do {
       const answer = await this.#transport.send({
@@ -159,18 +156,11 @@ class AzureBlobAccount implements Account {
         maxAttempts: CHECK_ATTEMPTS,
         ...(signal === undefined ? {} : { signal }),
       });
-      const xml = answer.body.toString('utf8');
-      if (!xml.includes('<EnumerationResults')) {
-        throw new CloudSyncError('BAD_ANSWER', 'This is no Azure Blob Storage', {
-          field: 'endpoint',
-          advice: 'Check the endpoint; leave it empty for the public Azure cloud.',
-          retryable: false,
-        });
-      }
-      count += xml.split('<Container>').length - 1;
-      marker = /<NextMarker>([^<]+)<\/NextMarker>/.exec(xml)?.[1] ?? '';
+      const page = parseContainers(answer.body.toString('utf8'));
+      yield page.names;
+      if (page.nextMarker !== '' && page.nextMarker === marker) throw senselessContainers();
+      marker = page.nextMarker;
     } while (marker !== '');
-    return count;
   }
 
   #noteExpiry(check: CredentialCheck): void {
@@ -195,6 +185,24 @@ class AzureBlobAccount implements Account {
       `The clock of this machine is ${minutes} minutes ${offset > 0 ? 'behind' : 'ahead of'} Azure's; requests are signed with Azure's.`,
     );
   }
+}
+
+/**
+ * A page of List Containers. Names hold nothing that XML would have to write otherwise.
+ * https://learn.microsoft.com/rest/api/storageservices/list-containers2#response-body
+ */
+function parseContainers(xml: string): { names: string[]; nextMarker: string } {
+  if (!xml.includes('<EnumerationResults')) {
+    throw new CloudSyncError('BAD_ANSWER', 'This is no Azure Blob Storage', {
+      field: 'endpoint',
+      advice: 'Check the endpoint; leave it empty for the public Azure cloud.',
+      retryable: false,
+    });
+  }
+  const containers = xml.split('<Container>').slice(1);
+  const names = containers.map((container) => /^\s*<Name>([$a-z0-9-]+)<\/Name>/.exec(container)?.[1] ?? '');
+  if (names.includes('') || !xml.trimEnd().endsWith('</EnumerationResults>')) throw senselessContainers();
+  return { names, nextMarker: /<NextMarker>([^<]+)<\/NextMarker>/.exec(xml)?.[1] ?? '' };
 }
 
 function senselessContainers(): CloudSyncError {

@@ -469,7 +469,7 @@ describe('Azure Blob Storage', function () {
       assert.equal(proxy.requests.length, 5);
     });
 
-    it('repeats requests of the SDK as well, by the same policy', async () => {
+    it('repeats requests about containers, by the same policy', async () => {
       const account = openAccount();
       proxy.requests.length = 0;
       proxy.rule = (_, index) =>

@@ -5,7 +5,6 @@ import type { StoredObject } from '../store.js';
 import type { BlobPlace } from './block-list.js';
 import { type AccountTraits, headersOf, learnFromWrite, lookAt } from './looking.js';
 import { blobPath, metadataHeaders, objectOfHeaders, quoted } from './objects.js';
-import type { AzureClients } from './sdk.js';
 
 /**
  * Sets the time of exactly this object. Keeps tier, headers and metadata. Where versions are kept, this would make a new one.
@@ -64,7 +63,6 @@ export async function setBlobTime(
  */
 export async function thawBlob(
   place: BlobPlace,
-  clients: AzureClients,
   key: string,
   options: { tier?: string; versionId?: string; signal?: AbortSignal },
 ): Promise<void> {
@@ -78,15 +76,20 @@ export async function thawBlob(
   const target = words.find((word) => /^(hot|cool|cold)$/i.test(word)) ?? 'hot';
   const isPending = answer.headers['x-ms-archive-status'] !== undefined;
   if (isPending && !isHigh) return;
-  const blob = await clients.blob(place.bucket, key);
   try {
-    await (versionId === undefined ? blob : blob.withVersion(versionId)).setAccessTier(
-      target.charAt(0).toUpperCase() + target.slice(1).toLowerCase(),
-      {
-        rehydratePriority: isHigh ? 'High' : 'Standard',
-        ...(signal === undefined ? {} : { abortSignal: signal }),
+    await place.transport.send({
+      kind: 'PUT',
+      method: 'PUT',
+      path: blobPath(place.bucket, key),
+      query: { comp: 'tier', ...(versionId === undefined ? {} : { versionid: versionId }) },
+      headers: {
+        'x-ms-access-tier': target.charAt(0).toUpperCase() + target.slice(1).toLowerCase(),
+        'x-ms-rehydrate-priority': isHigh ? 'High' : 'Standard',
       },
-    );
+      bucket: place.bucket,
+      key,
+      ...(signal === undefined ? {} : { signal }),
+    });
   } catch (error) {
     if (!(isPending && hasCode(error, 'ARCHIVED'))) throw error;
   }

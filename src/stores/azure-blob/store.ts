@@ -36,7 +36,6 @@ import {
 } from './looking.js';
 import { attributeHeaders, blobPath, conditionHeaders, objectOfHeaders, withProvenHash } from './objects.js';
 import { openBlob, type ReadAheadBudget } from './reading.js';
-import type { AzureClients } from './sdk.js';
 import type { AzureAnswer, AzureTransport } from './transport.js';
 import { beginUpload, MAX_BLOCK_SIZE, MAX_BLOCKS, MIN_PART_SIZE, resumeUpload } from './upload.js';
 import { readChecked } from './writing.js';
@@ -49,7 +48,6 @@ const ENCODING = ['Slash', 'Ctl', 'Del', 'BackSlash', 'RightPeriod', 'InvalidUtf
 
 export interface StoreParts {
   transport: AzureTransport;
-  clients: AzureClients;
   budget: ReadAheadBudget;
   traits: AccountTraits;
   options: ProviderOptions;
@@ -282,7 +280,7 @@ export class AzureBlobStore implements Store {
     options: { tier?: string; days?: number; versionId?: string; signal?: AbortSignal },
   ): Promise<void> {
     throwIfAborted(options.signal);
-    await thawBlob(this.#place(), this.#parts.clients, key, options);
+    await thawBlob(this.#place(), key, options);
   }
 
   /** The connections are the account's. */

@@ -1,7 +1,7 @@
 /**
  * Requests to Azure: signed, counted, repeated where that can help. Uploads, downloads and listings are made here: through
  * the SDK one upload of 4 KiB costs 0.43 ms of CPU, signed and sent from here 0.12 (measured), and only here can a body
- * be watched and every answer be checked before it counts. What the SDK asks (`sdk.ts`) is signed and sent here as well.
+ * be watched and every answer be checked before it counts.
  */
 
 import { CloudSyncError, hasCode } from '../../errors.js';
