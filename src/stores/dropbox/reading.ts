@@ -6,14 +6,13 @@
  */
 
 import { CloudSyncError, throwIfAborted } from '../../errors.js';
+import { contentRange, FirstBody, RESUMPTIONS, readResuming, resumptionDelay } from '../http/resumed-body.js';
 import { type HttpResponse, pause } from '../http.js';
 import type { OpenedObject, OpenOptions, StoredObject } from '../store.js';
 import { ContentHash } from './content-hash.js';
 import { type Metadata, objectOf, pathOf } from './objects.js';
 import type { DropboxTransport } from './transport.js';
 
-/** How often a body may break, or come changed, without a byte of progress in between. */
-const RESUMPTIONS = 6;
 /** Up to this size a content is checked before a byte of it is handed on. */
 const HELD_SIZE = 1024 * 1024;
 
@@ -22,12 +21,6 @@ export type HeadFile = (
   key: string,
   options: { versionId?: string; signal?: AbortSignal },
 ) => Promise<StoredObject | undefined>;
-
-interface FirstBody {
-  response: HttpResponse;
-  offset: number;
-  length: number;
-}
 
 /** Opens `key`. Throws NOT_FOUND, CHANGED, RESTRICTED_CONTENT ... */
 export async function openFile(
@@ -67,7 +60,7 @@ export async function openFile(
     const range = contentRange(response.headers['content-range']);
     const offset = range?.start ?? 0;
     const length = range === undefined ? object.size : range.end + 1 - range.start;
-    return new OpenedFile(transport, object, signal, { response, offset, length });
+    return new OpenedFile(transport, object, signal, new FirstBody(response, offset, length));
   } catch (error) {
     response.discard();
     throw error;
@@ -75,16 +68,12 @@ export async function openFile(
 }
 
 class OpenedFile implements OpenedObject {
-  #first: FirstBody | undefined;
-
   constructor(
     private readonly transport: DropboxTransport,
     readonly object: StoredObject,
     private readonly signal: AbortSignal | undefined,
-    first: FirstBody | undefined,
-  ) {
-    this.#first = first;
-  }
+    private readonly first: FirstBody | undefined,
+  ) {}
 
   async *read(
     offset = 0,
@@ -107,8 +96,7 @@ class OpenedFile implements OpenedObject {
   async confirmUnchanged(): Promise<void> {}
 
   async close(): Promise<void> {
-    this.#first?.response.discard();
-    this.#first = undefined;
+    this.first?.discard();
   }
 
   async #readHeld(signal: AbortSignal | undefined): Promise<Uint8Array> {
@@ -126,7 +114,7 @@ class OpenedFile implements OpenedObject {
       const error = this.#corrupted();
       if (attempt >= RESUMPTIONS) throw error;
       this.transport.onRetry(error, attempt);
-      await pause(this.#backOff(attempt), signal);
+      await pause(resumptionDelay(attempt, this.transport.retryPolicy), signal);
     }
   }
 
@@ -142,45 +130,17 @@ class OpenedFile implements OpenedObject {
     if (held !== undefined) yield held;
   }
 
-  async *#readRange(start: number, end: number, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
-    let position = start;
-    let failures = 0;
-    let body = this.#takeFirst(start, end);
-    while (position < end) {
-      throwIfAborted(signal);
-      try {
-        body ??= await this.#bodyOf(position, end, signal);
-        for await (const chunk of body.stream) {
-          const wanted = chunk.length > end - position ? chunk.subarray(0, end - position) : chunk;
-          position += wanted.length;
-          failures = 0;
-          yield wanted;
-          throwIfAborted(signal);
-          if (position >= end) break;
-        }
-        if (position < end) {
-          throw new CloudSyncError('CONNECTION_LOST', `"${this.object.key}" ended early`, {
-            path: this.object.key,
-          });
-        }
-      } catch (error) {
-        failures += 1;
-        if (!(error instanceof CloudSyncError) || !error.retryable || failures >= RESUMPTIONS) throw error;
-        this.transport.onRetry(error, failures);
-        await pause(this.#backOff(failures), signal);
-      } finally {
-        body?.discard();
-      }
-      body = undefined;
-    }
-  }
-
-  /** The body that came with the opening, if it begins where the reading does and reaches as far. */
-  #takeFirst(offset: number, end: number): HttpResponse | undefined {
-    const first = this.#first;
-    if (first === undefined || first.offset !== offset || end > offset + first.length) return undefined;
-    this.#first = undefined;
-    return first.response;
+  #readRange(start: number, end: number, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+    return readResuming({
+      key: this.object.key,
+      start,
+      end,
+      first: this.first,
+      ask: (position) => this.#bodyOf(position, end, signal),
+      onRetry: (error, attempt) => this.transport.onRetry(error, attempt),
+      delays: this.transport.retryPolicy,
+      signal,
+    });
   }
 
   async #bodyOf(position: number, end: number, signal: AbortSignal | undefined): Promise<HttpResponse> {
@@ -200,11 +160,6 @@ class OpenedFile implements OpenedObject {
     throw new CloudSyncError('BAD_ANSWER', `Dropbox does not give the part of "${key}" it was asked for`, {
       path: key,
     });
-  }
-
-  #backOff(failures: number): number {
-    const { baseDelayMs, maxDelayMs } = this.transport.retryPolicy;
-    return Math.min(maxDelayMs, (baseDelayMs / 2) * 2 ** failures) * (0.5 + Math.random() / 2);
   }
 
   #corrupted(): CloudSyncError {
@@ -235,11 +190,4 @@ function metadataOf(response: HttpResponse, key: string): Metadata {
   } catch (cause) {
     throw new CloudSyncError('BAD_ANSWER', 'A download without metadata', { path: key, cause });
   }
-}
-
-/** `bytes 0-99/1234`. */
-function contentRange(header: string | undefined): { start: number; end: number; size: number } | undefined {
-  const parts = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(header ?? '');
-  if (parts === null) return undefined;
-  return { start: Number(parts[1]), end: Number(parts[2]), size: Number(parts[3]) };
 }

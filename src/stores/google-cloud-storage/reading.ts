@@ -7,23 +7,15 @@
 
 import { CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
 import { algorithmsOf, Hasher, requireHashes } from '../hashing.js';
-import { type HttpResponse, pause } from '../http.js';
+import { contentRange, FirstBody, readResuming } from '../http/resumed-body.js';
+import type { HttpResponse } from '../http.js';
 import type { Hashes, OpenedObject, OpenOptions, StoredObject } from '../store.js';
 import { objectPath } from './connection.js';
 import { type BucketPlace, lookAt } from './looking.js';
 import { hashesOf, readHashHeader } from './objects.js';
 
-/** How often a body may break without a byte of progress in between. */
-const RESUMPTIONS = 6;
 /** How often an object may be replaced between two requests that are about it. */
 const OPENING_ATTEMPTS = 5;
-
-/** A body under way: bytes from `offset`, `length` of them. */
-interface FirstBody {
-  response: HttpResponse;
-  offset: number;
-  length: number;
-}
 
 /** Opens `key` with the request that brings the bytes read first. */
 export async function openObject(
@@ -135,24 +127,16 @@ function storedSize(headers: Readonly<Record<string, string>>): number {
 function firstBody(response: HttpResponse): FirstBody {
   const range = contentRange(response.headers['content-range']);
   const size = storedSize(response.headers);
-  return {
-    response,
-    offset: range?.start ?? 0,
-    length: range === undefined ? size : range.end - range.start + 1,
-  };
+  return new FirstBody(response, range?.start ?? 0, range === undefined ? size : range.end - range.start + 1);
 }
 
 class GcsObject implements OpenedObject {
-  #first: FirstBody | undefined;
-
   constructor(
     private readonly place: BucketPlace,
     readonly object: StoredObject,
     private readonly options: OpenOptions,
-    first: FirstBody | undefined,
-  ) {
-    this.#first = first;
-  }
+    private readonly first: FirstBody | undefined,
+  ) {}
 
   /** A reading of the whole object is checked against the service's hash before it ends. */
   async *read(
@@ -164,37 +148,21 @@ class GcsObject implements OpenedObject {
     const end = Math.min(size, offset + length);
     const isWhole = offset === 0 && end === size && hashes !== undefined;
     const hasher = isWhole ? new Hasher(algorithmsOf(hashes)) : undefined;
+    const chunks = readResuming({
+      key,
+      start: offset,
+      end,
+      first: this.first,
+      ask: (position) => this.#bodyOf(position, end, signal),
+      signal,
+    });
     let position = offset;
-    let failures = 0;
-    let body = this.#takeFirst(offset, end);
-    while (position < end) {
-      throwIfAborted(signal);
-      try {
-        body ??= await this.#bodyOf(position, end, signal);
-        for await (const chunk of body.stream) {
-          const wanted = chunk.length > end - position ? chunk.subarray(0, end - position) : chunk;
-          position += wanted.length;
-          failures = 0;
-          hasher?.update(wanted);
-          // The last bytes are handed on only when all of them are known to be right.
-          if (position === end && hasher !== undefined) requireHashes(hashes!, hasher.finish(), key);
-          yield wanted;
-          throwIfAborted(signal);
-          if (position >= end) break;
-        }
-        if (position < end) {
-          throw new CloudSyncError('CONNECTION_LOST', `"${key}" ended early`, { path: key });
-        }
-      } catch (error) {
-        failures += 1;
-        const isOver =
-          !(error instanceof CloudSyncError) || !error.retryable || hasCode(error, 'CHECKSUM_MISMATCH');
-        if (isOver || failures >= RESUMPTIONS) throw error;
-        await pause(Math.min(5000, 100 * 2 ** failures) * (0.5 + Math.random() / 2), signal);
-      } finally {
-        body?.discard();
-      }
-      body = undefined;
+    for await (const chunk of chunks) {
+      position += chunk.length;
+      hasher?.update(chunk);
+      // The last bytes are handed on only when all of them are known to be right.
+      if (position === end && hasher !== undefined) requireHashes(hashes!, hasher.finish(), key);
+      yield chunk;
     }
   }
 
@@ -202,16 +170,7 @@ class GcsObject implements OpenedObject {
   async confirmUnchanged(): Promise<void> {}
 
   async close(): Promise<void> {
-    this.#first?.response.discard();
-    this.#first = undefined;
-  }
-
-  /** The body that came with the opening, if it begins where the reading does and reaches as far. */
-  #takeFirst(offset: number, end: number): HttpResponse | undefined {
-    const first = this.#first;
-    if (first === undefined || first.offset !== offset || end > offset + first.length) return undefined;
-    this.#first = undefined;
-    return first.response;
+    this.first?.discard();
   }
 
   async #bodyOf(position: number, end: number, signal: AbortSignal | undefined): Promise<HttpResponse> {
@@ -309,12 +268,4 @@ function changed(key: string, cause?: unknown): CloudSyncError {
 
 function notThere(key: string): CloudSyncError {
   return new CloudSyncError('NOT_FOUND', `"${key}" does not exist`, { path: key });
-}
-
-/** `bytes 0-99/1234`. */
-function contentRange(header: string | undefined): { start: number; end: number; size: number } | undefined {
-  const parts = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(header ?? '');
-  return parts === null
-    ? undefined
-    : { start: Number(parts[1]), end: Number(parts[2]), size: Number(parts[3]) };
 }

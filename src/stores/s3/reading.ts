@@ -1,28 +1,18 @@
 /** Reading objects: one request opens, later ones are held to the same ETag or version; broken bodies are taken up. */
 
-import { CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
+import { CloudSyncError, hasCode } from '../../errors.js';
+import { contentRange, FirstBody, readResuming } from '../http/resumed-body.js';
 import type { HttpResponse } from '../http.js';
-import { pause } from '../http.js';
 import type { OpenedObject, OpenOptions, StoredObject } from '../store.js';
 import type { S3Connection } from './connection.js';
 import { objectFromHeaders, quote, unquote } from './objects.js';
 import { encodeQuery } from './signature.js';
-
-/** How often a body may break without a byte of progress in between. */
-const RESUMPTIONS = 6;
 
 /** Looks at one object; undefined where there is none. */
 export type HeadObject = (
   key: string,
   options: { versionId?: string; signal?: AbortSignal },
 ) => Promise<StoredObject | undefined>;
-
-/** A body under way: bytes from `offset`, at most `length` of them. */
-interface FirstBody {
-  response: HttpResponse;
-  offset: number;
-  length: number;
-}
 
 /** Opens `key` with one GET that brings the bytes read first. */
 export async function openObject(
@@ -47,7 +37,8 @@ export async function openObject(
   const range = contentRange(response.headers['content-range']);
   const length = Number(response.headers['content-length'] ?? 0);
   const object = objectFromHeaders(key, response.headers, range?.size ?? length);
-  return new S3Object(connection, bucket, object, options, { response, offset: range?.start ?? 0, length });
+  const first = new FirstBody(response, range?.start ?? 0, length);
+  return new S3Object(connection, bucket, object, options, first);
 }
 
 async function openByHead(
@@ -70,67 +61,35 @@ async function openByHead(
 }
 
 class S3Object implements OpenedObject {
-  #first: FirstBody | undefined;
-
   constructor(
     private readonly connection: S3Connection,
     private readonly bucket: string,
     readonly object: StoredObject,
     private readonly options: OpenOptions,
-    first: FirstBody | undefined,
-  ) {
-    this.#first = first;
-  }
+    private readonly first: FirstBody | undefined,
+  ) {}
 
-  async *read(
+  read(
     offset = 0,
     length = this.object.size - offset,
     signal = this.options.signal,
   ): AsyncGenerator<Uint8Array> {
-    const end = Math.min(this.object.size, offset + length);
-    let position = offset;
-    let failures = 0;
-    let body = this.#takeFirst(offset, end);
-    while (position < end) {
-      throwIfAborted(signal);
-      try {
-        body ??= await this.#bodyOf(position, end, signal);
-        for await (const chunk of body.stream) {
-          const wanted = chunk.length > end - position ? chunk.subarray(0, end - position) : chunk;
-          position += wanted.length;
-          failures = 0;
-          yield wanted;
-          throwIfAborted(signal);
-          if (position >= end) break;
-        }
-        if (position < end)
-          throw new CloudSyncError('CONNECTION_LOST', `"${this.object.key}" ended early`, {
-            path: this.object.key,
-          });
-      } catch (error) {
-        failures += 1;
-        if (!(error instanceof CloudSyncError) || !error.retryable || failures >= RESUMPTIONS) throw error;
-        await pause(Math.min(5000, 100 * 2 ** failures) * (0.5 + Math.random() / 2), signal);
-      } finally {
-        body?.discard();
-      }
-      body = undefined;
-    }
+    const { key, size } = this.object;
+    const end = Math.min(size, offset + length);
+    return readResuming({
+      key,
+      start: offset,
+      end,
+      first: this.first,
+      ask: (position) => this.#bodyOf(position, end, signal),
+      signal,
+    });
   }
 
   async confirmUnchanged(): Promise<void> {}
 
   async close(): Promise<void> {
-    this.#first?.response.discard();
-    this.#first = undefined;
-  }
-
-  /** The body that came with the opening, if it begins where the reading does and reaches as far. */
-  #takeFirst(offset: number, end: number): HttpResponse | undefined {
-    const first = this.#first;
-    if (first === undefined || first.offset !== offset || end > offset + first.length) return undefined;
-    this.#first = undefined;
-    return first.response;
+    this.first?.discard();
   }
 
   async #bodyOf(position: number, end: number, signal: AbortSignal | undefined): Promise<HttpResponse> {
@@ -207,10 +166,4 @@ function changed(key: string, cause?: unknown): CloudSyncError {
     path: key,
     ...(cause === undefined ? {} : { cause }),
   });
-}
-
-/** `bytes 0-99/1234`. */
-function contentRange(header: string | undefined): { start: number; size: number } | undefined {
-  const parts = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(header ?? '');
-  return parts === null ? undefined : { start: Number(parts[1]), size: Number(parts[3]) };
 }
