@@ -4,6 +4,7 @@ import { type Problem, sentence } from './api.js';
 import type { FolderSource } from './folder-browser.js';
 import { readPatterns } from './lists.js';
 import { element, t } from './text.js';
+import { nameTickBoxes } from './tick-boxes.js';
 
 /** Pages of one folder that are shown at most, 1,000 entries each. */
 const MOST_PAGES = 3;
@@ -96,7 +97,8 @@ export function includePicker(
       panel.empty();
       if (items.length === 0) panel.append(element('div', 'cloud-sync-hint', t('pick.nothing')));
       const tree = element('div').css({ width: '100%', height: '100%' }).appendTo(panel);
-      tree.treeList({ data: items });
+      // As in the restore's tree: arrow keys move, they don't tick.
+      tree.treeList({ data: items, multi: true, selectable: true, autoSelect: false });
       tree.on('treelistselect', (_event, { path, selected }: TreeItem) => {
         if (path !== '') put(path, selected === true);
       });
@@ -104,6 +106,7 @@ export function includePicker(
       complain(sentence(problem as Problem));
     }
   };
+  nameTickBoxes(panel);
   toggle.on('click', (event) => {
     event.preventDefault();
     if (!panel.hasClass('open')) return void open();

@@ -3,6 +3,7 @@
 import { formatBytes } from '../status.js';
 import { type FolderEntry, type FolderPage, type Problem, post, sentence } from './api.js';
 import { element, t } from './text.js';
+import { nameTickBoxes } from './tick-boxes.js';
 
 interface RestoreItem extends TreeItem {
   isFile: boolean;
@@ -26,7 +27,9 @@ export class RestoreTree {
   constructor(
     private readonly taskId: string,
     private readonly onTick: (count: number) => void,
-  ) {}
+  ) {
+    nameTickBoxes(this.root);
+  }
 
   /** From the task's folder on; a folder stands for all that is in it. */
   get paths(): string[] {

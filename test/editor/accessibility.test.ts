@@ -113,6 +113,21 @@ describe('the pages for keyboard and screen reader', function () {
     await bench.untilText('.cloud-sync-card', /1 file|up to date/);
   });
 
+  it('choose files to restore with the keyboard alone', async () => {
+    const page = await bench.open([bench.credential(), bench.task({ folder: 'plain' })]);
+    await bench.run('task');
+    await bench.showSidebar();
+    await page.locator('[data-action="restore"]').focus();
+    await page.keyboard.press('Enter');
+    await page.locator('.cloud-sync-restore-tree').getByText('a.jpg').waitFor();
+    await page.getByRole('checkbox', { name: 'a.jpg' }).waitFor();
+    assert.deepEqual(await page.evaluate(NAMELESS), []);
+    await page.locator('.cloud-sync-restore-tree .red-ui-treeList').focus();
+    for (const key of ['ArrowDown', 'ArrowDown', 'Space']) await page.keyboard.press(key);
+    await bench.untilText('.cloud-sync-restore', /1 ticked/);
+    assert.equal(await page.getByRole('checkbox', { name: 'a.jpg' }).isChecked(), true);
+  });
+
   it('can be read, in light and dark', async () => {
     for (const colorScheme of [undefined, 'dark'] as const) {
       const page = await bench.open([bench.credential(), bench.task()], { colorScheme });
