@@ -177,6 +177,28 @@ const WRITTEN: readonly Given[] = [
     [],
   ),
   ...inEachMode('links are left out', [file('real', 'x'), link('alias', 'real')], [file('alias', 'old')]),
+  ...inEachMode(
+    'links that lead nowhere, in circles and out are left out',
+    [file('real', 'x'), link('gone', 'nowhere'), link('here', '.'), link('a/up', '..'), link('out', '/etc')],
+    [file('gone', 'old'), file('a/up', 'old'), file('here', 'old')],
+  ),
+  ...inEachMode(
+    'names that differ in case alone',
+    [file('Photo.JPG', '1'), file('photo.jpg', '2'), file('A/x', '3'), file('a/x', '4')],
+    [file('PHOTO.JPG', '5'), file('photo.jpg', 'other'), file('A/X', '6')],
+  ),
+  ...inEachMode(
+    'an excluded file keeps its folder at the destination',
+    [file('a', 'a')],
+    [file('old/keep.tmp', 'kept'), file('old/b', 'b'), file('older/c', 'c')],
+    { exclude: ['*.tmp'] },
+  ),
+  ...inEachMode(
+    'only folders that a pattern names, empty ones too',
+    [file('in/a', 'a'), folder('in/empty'), folder('out'), file('out/b', 'b')],
+    [folder('in/old'), folder('out/old'), file('in/c', 'c')],
+    { include: ['/in/**'], createEmptySrcDirs: true },
+  ),
   // Not in a move, where rclone may delete what a link leads to before it reads the link.
   ...inEachMode(
     'links are followed',
