@@ -312,6 +312,8 @@ export class World {
     const { task, direction } = plan;
     const { transferMode, dryRun, checksum, maxDelete, transfers, include, exclude, backupFolder } = task;
     const before = await this.look(direction);
+    // The index forgets what a run finds gone; a file that has the name later is another one.
+    for (const path of this.known) if (!before.source.has(path)) this.known.delete(path);
     this.hasCompared ||= checksum;
     const during: Ran['during'] = new Map();
     const controller = new AbortController();
