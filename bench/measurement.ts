@@ -10,6 +10,8 @@ export interface Measurement {
   wallMs: number;
   /** Of the client alone, user and system. */
   cpuMs: number;
+  /** The part of it that Node-RED's own process spent; 0 for rclone. */
+  nodeRedCpuMs: number;
   /** Of all the client's processes over what was there before. */
   peakBytes: number;
   /** As the server counted them, by operation. */
@@ -32,6 +34,7 @@ export function medianOf(measurements: readonly Measurement[]): Measurement {
   return {
     wallMs: of(({ wallMs }) => wallMs),
     cpuMs: of(({ cpuMs }) => cpuMs),
+    nodeRedCpuMs: of(({ nodeRedCpuMs }) => nodeRedCpuMs),
     peakBytes: of(({ peakBytes }) => peakBytes),
     requests: measurements.at(-1)!.requests,
     loop: { p50: of(({ loop }) => loop.p50), p99: of(({ loop }) => loop.p99) },

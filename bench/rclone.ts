@@ -50,6 +50,7 @@ export async function runRclone(
   return {
     wallMs,
     cpuMs: cpuTime('self').children - before,
+    nodeRedCpuMs: 0,
     peakBytes,
     requests: await farEnd.takeCounts(),
     loop: await station.takeLoopDelay(),

@@ -138,6 +138,7 @@ export class Station {
     return {
       wallMs,
       cpuMs: own + after.children - before.children,
+      nodeRedCpuMs: own,
       peakBytes,
       requests: await this.farEnd.takeCounts(),
       loop,

@@ -34,11 +34,21 @@ function aligned(rows: readonly string[][]): string[] {
 }
 
 export function contestLines({ scenario, idle, medians }: ContestResult): string[] {
-  const header = ['', 'wall s', 'CPU s', 'peak MiB', 'loop p50/p99 ms', 'server CPU s', 'requests'];
+  const header = [
+    '',
+    'wall s',
+    'CPU s',
+    'in Node-RED',
+    'peak MiB',
+    'loop p50/p99 ms',
+    'server CPU s',
+    'requests',
+  ];
   const rows = Object.entries(medians).map(([contestant, measured]) => [
     NAMES[contestant as Contestant],
     seconds(measured.wallMs),
     seconds(measured.cpuMs),
+    seconds(measured.nodeRedCpuMs),
     mib(measured.peakBytes),
     `${measured.loop.p50.toFixed(1)}/${measured.loop.p99.toFixed(1)}`,
     seconds(measured.serverCpuMs),
