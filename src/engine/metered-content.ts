@@ -28,7 +28,7 @@ export function meteredContent(content: Content, onBytes: (bytes: number) => voi
 /** A content and the MD5 of what was last read of it from its start to its end. */
 export interface HashingContent extends Content {
   /** Hexadecimal; '' while it has not been read whole in one go. */
-  md5(): string;
+  wholeMd5(): string;
 }
 
 /** `content`, hashed on the way. */
@@ -36,7 +36,7 @@ export function hashingContent(content: Content): HashingContent {
   let digest = '';
   return {
     size: content.size,
-    md5: () => digest,
+    wholeMd5: () => digest,
     async *read(offset = 0, length = content.size - offset) {
       const isWhole = offset === 0 && length === content.size;
       const hash = isWhole ? createHash('md5') : undefined;

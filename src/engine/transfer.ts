@@ -3,7 +3,7 @@
  * is read is tried again, then reported; it is never stored half old, half new.
  */
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { CloudSyncError, hasCode } from '../errors.js';
 import { contentOfBytes, contentOfOpened } from '../stores/content.js';
 import type { ObjectAttributes, OpenedObject, StoredObject, WriteOptions } from '../stores/store.js';
@@ -123,16 +123,19 @@ async function sendWhole(sending: Sending): Promise<Sent> {
     const content = hashingContent(run.isPush ? plain : meteredContent(plain, count));
     const destination = await store.write(job.destinationKey, content, options);
     if (run.isPush) count(size);
-    return { destination, md5: content.md5() || (options.hashes?.md5 ?? '') };
+    return { destination, md5: content.wholeMd5() || (options.hashes?.md5 ?? '') };
   }
   const release = await run.budget.take(size, run.signal);
   try {
     const bytes = await readWhole(opened, run.signal);
     await opened.confirmUnchanged();
-    const md5 = createHash('md5').update(bytes).digest('hex');
+    const md5 = hash('md5', bytes, 'hex');
     const hashes = { ...options.hashes, md5: options.hashes?.md5 ?? md5 };
     await run.lease?.confirm();
-    const destination = await store.write(job.destinationKey, contentOfBytes(bytes), { ...options, hashes });
+    const destination = await store.write(job.destinationKey, contentOfBytes(bytes, md5), {
+      ...options,
+      hashes,
+    });
     count(size);
     return { destination, md5 };
   } finally {

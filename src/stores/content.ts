@@ -3,11 +3,16 @@
 import { CloudSyncError } from '../errors.js';
 import type { Content, OpenedObject } from './store.js';
 
-/** Content that is in memory. The bytes must not be changed while it is in use. */
-export function contentOfBytes(bytes: Uint8Array): Content {
+/**
+ * Content that is in memory. The bytes must not be changed while it is in use.
+ *
+ * @param md5 theirs, hexadecimal, where the caller has computed it
+ */
+export function contentOfBytes(bytes: Uint8Array, md5?: string): Content {
   return {
     size: bytes.byteLength,
     bytes,
+    md5,
     async *read(offset = 0, length = bytes.byteLength - offset) {
       checkRange(offset, length, bytes.byteLength);
       if (length > 0) yield bytes.subarray(offset, offset + length);

@@ -126,6 +126,8 @@ export interface Content {
   readonly size: number;
   /** Where all of it is in memory already. */
   readonly bytes?: Uint8Array;
+  /** Of `bytes`, hexadecimal, where it was computed over this very memory already. */
+  readonly md5?: string;
   /** The same bytes past a bandwidth limit: for hashing them before they are sent. Use `forHashing` of content.ts. */
   readonly unlimited?: Content;
   /** The bytes from `offset` (default 0), `length` of them (default all that follow). */

@@ -1,10 +1,13 @@
 /** Bodies with their hashes, made from content, and checks that the same bytes are sent as were hashed. */
 
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { abortedError, CloudSyncError, throwIfAborted } from '../../errors.js';
 import { forHashing } from '../content.js';
 import type { Content, Hashes } from '../store.js';
 import type { RequestBody, S3Connection } from './connection.js';
+import { md5ToBase64 } from './objects.js';
+
+type Algorithm = 'md5' | 'sha1' | 'sha256';
 
 /** Content up to this size is read into memory even where it comes as a stream: one reading instead of two. */
 const BUFFERED_LIMIT = 256 * 1024;
@@ -35,14 +38,14 @@ export async function prepareBody(
     content.bytes ?? (content.size <= BUFFERED_LIMIT ? await readWhole(content, options.signal) : undefined);
   if (bytes !== undefined && bytes.length !== content.size) throw sizeChanged(content.size, bytes.length);
   const wantsSha256 = connection.wantsSha256(content.size);
-  const algorithms = ['md5', ...(wantsSha256 || options.hashes?.sha256 !== undefined ? ['sha256'] : [])];
+  const algorithms: Algorithm[] = ['md5'];
+  if (wantsSha256 || options.hashes?.sha256 !== undefined) algorithms.push('sha256');
   if (options.hashes?.sha1 !== undefined) algorithms.push('sha1');
-  const hashers = algorithms.map((algorithm) => createHash(algorithm));
-  if (bytes !== undefined) for (const hasher of hashers) hasher.update(bytes);
-  else await hashStream(forHashing(content), hashers, options.signal);
-  const digests: Record<string, Buffer> = {};
-  for (const [index, algorithm] of algorithms.entries()) digests[algorithm] = hashers[index]!.digest();
-  const md5 = digests.md5!.toString('hex');
+  const digests =
+    bytes === undefined
+      ? await hashStream(forHashing(content), algorithms, options.signal)
+      : hashBytes(bytes, algorithms, bytes === content.bytes ? content.md5 : undefined);
+  const md5 = digests.md5!;
   confirmHashes(options.hashes, digests);
 
   let source: RequestBody['source'];
@@ -53,8 +56,8 @@ export async function prepareBody(
     const hooks = new CommitOnce(options.beforeCommit);
     source = () => resend(content, hooks, options.signal);
   }
-  const body: RequestBody = { size: content.size, source, md5: digests.md5!.toString('base64') };
-  if (wantsSha256) body.sha256 = digests.sha256!.toString('hex');
+  const body: RequestBody = { size: content.size, source, md5: md5ToBase64(md5) };
+  if (wantsSha256) body.sha256 = digests.sha256!;
   return { body, md5 };
 }
 
@@ -64,16 +67,24 @@ export function xmlBody(xml: string): RequestBody {
   return {
     size: source.length,
     source,
-    md5: createHash('md5').update(source).digest('base64'),
-    sha256: createHash('sha256').update(source).digest('hex'),
+    md5: hash('md5', source, 'base64'),
+    sha256: hash('sha256', source, 'hex'),
   };
 }
 
-function confirmHashes(expected: Hashes | undefined, digests: Record<string, Buffer>): void {
+function hashBytes(bytes: Uint8Array, algorithms: readonly Algorithm[], md5: string | undefined): Hashes {
+  const digests: Hashes = {};
+  for (const algorithm of algorithms) {
+    digests[algorithm] = algorithm === 'md5' && md5 !== undefined ? md5 : hash(algorithm, bytes, 'hex');
+  }
+  return digests;
+}
+
+function confirmHashes(expected: Hashes | undefined, digests: Hashes): void {
   for (const algorithm of ['md5', 'sha1', 'sha256'] as const) {
     const wanted = expected?.[algorithm];
     const digest = digests[algorithm];
-    if (wanted !== undefined && digest !== undefined && digest.toString('hex') !== wanted.toLowerCase()) {
+    if (wanted !== undefined && digest !== undefined && digest !== wanted.toLowerCase()) {
       throw new CloudSyncError(
         'CHECKSUM_MISMATCH',
         `The content does not have the ${algorithm.toUpperCase()} it should have`,
@@ -95,15 +106,19 @@ async function readWhole(content: Content, signal?: AbortSignal): Promise<Buffer
 
 async function hashStream(
   content: Content,
-  hashers: ReturnType<typeof createHash>[],
+  algorithms: readonly Algorithm[],
   signal?: AbortSignal,
-): Promise<void> {
+): Promise<Hashes> {
+  const hashers = algorithms.map((algorithm) => createHash(algorithm));
   let size = 0;
   for await (const chunk of interruptible(content.read(), signal)) {
     size += chunk.length;
     for (const hasher of hashers) hasher.update(chunk);
   }
   if (size !== content.size) throw sizeChanged(content.size, size);
+  const digests: Hashes = {};
+  for (const [index, algorithm] of algorithms.entries()) digests[algorithm] = hashers[index]!.digest('hex');
+  return digests;
 }
 
 /** The bytes for one attempt; the last of them goes out only when the caller agrees. */

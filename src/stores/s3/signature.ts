@@ -6,7 +6,7 @@
  * time, and every server of the tests checks it.
  */
 
-import { createHash, createHmac } from 'node:crypto';
+import { createHmac, hash } from 'node:crypto';
 
 export interface SigningCredentials {
   accessKeyId: string;
@@ -28,10 +28,10 @@ export interface SignableRequest {
 }
 
 export const UNSIGNED_PAYLOAD = 'UNSIGNED-PAYLOAD';
-export const EMPTY_PAYLOAD_HASH = createHash('sha256').update('').digest('hex');
+export const EMPTY_PAYLOAD_HASH = hash('sha256', '', 'hex');
 
 export function sha256Hex(data: Uint8Array | string): string {
-  return createHash('sha256').update(data).digest('hex');
+  return hash('sha256', data, 'hex');
 }
 
 /** Signs requests with one credential; keeps the derived key of the day and the region. */
