@@ -1,9 +1,10 @@
 // Builds the package into dist/ and resources/, laid out where Node-RED looks for things: every node's html, locales and
 // icons stand beside its runtime file, and what the editor pages share is served from resources/.
-import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { build } from 'tsup';
+import { collectPackages, describePackages, noticeOf } from './third-party.mjs';
 
 const nodeFolders = readdirSync('nodes', { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && existsSync(join('nodes', entry.name, `${entry.name}.html`)))
@@ -56,6 +57,10 @@ const leaveDynamicImports = {
 const entries = { 'nodes/runtime': 'nodes/runtime.ts' };
 for (const name of nodeFolders) entries[`nodes/${name}/${name}`] = `nodes/${name}/${name}.ts`;
 
+/** Folders of the packages whose code is bundled. */
+const bundled = new Set();
+const collector = collectPackages(bundled);
+
 const common = { config: false, splitting: false, sourcemap: true, silent: true, dts: false, clean: false };
 
 /** Built beside and put in place at the end: a build that fails leaves what was there. */
@@ -77,9 +82,9 @@ await Promise.all([
     ...onServer,
     entry: entries,
     // Stores are opened in the child process only: Node-RED's own process doesn't carry them.
-    esbuildPlugins: [sharedRuntime, leaveDynamicImports],
+    esbuildPlugins: [sharedRuntime, leaveDynamicImports, collector],
   }),
-  build({ ...onServer, entry: { 'runner/child': 'src/runner/child.ts' } }),
+  build({ ...onServer, entry: { 'runner/child': 'src/runner/child.ts' }, esbuildPlugins: [collector] }),
   build({
     ...common,
     entry: { editor: 'nodes/editor/editor.ts' },
@@ -91,9 +96,13 @@ await Promise.all([
     noExternal: [/.*/],
     minify: true,
     outExtension: () => ({ js: '.js' }),
-    esbuildPlugins: [providerTable],
+    esbuildPlugins: [providerTable, collector],
   }),
 ]);
+const packages = describePackages(bundled);
+writeFileSync(join(next('dist'), 'THIRD-PARTY.txt'), noticeOf(packages));
+const inShort = packages.map(({ name, version, license }) => ({ name, version, license }));
+writeFileSync(join(next('dist'), 'third-party.json'), `${JSON.stringify(inShort, undefined, 2)}\n`);
 cpSync('nodes/editor/editor.css', join(next('resources'), 'editor.css'));
 
 for (const name of nodeFolders) {
