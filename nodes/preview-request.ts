@@ -15,6 +15,7 @@ import {
   evaluateTypedInputs,
   TYPED_RESTORE_PROPERTIES,
   TYPED_TASK_PROPERTIES,
+  withoutTypedFolder,
 } from './typed-inputs.js';
 
 /** Typed inputs as they are now, without a message, in the contexts of the node that is deployed. */
@@ -56,7 +57,10 @@ function secretOf(RED: RED, body: Fields, task: string, name: string): string {
 
 async function readDialogTask(RED: RED, body: Fields): Promise<TaskSettings> {
   const settings = packageSettings(RED);
-  const config = await valuesOf(RED, asFields(body.task, 'task'), TYPED_TASK_PROPERTIES);
+  const typed = asFields(body.task, 'task');
+  const saved =
+    body.restore === undefined ? typed : withoutTypedFolder(typed, settings.allowedPaths?.[0] ?? '/');
+  const config = await valuesOf(RED, saved, TYPED_TASK_PROPERTIES);
   const task = readTask({
     config,
     secrets: {

@@ -27,6 +27,7 @@ import {
   inputTypeOf,
   TYPED_RESTORE_PROPERTIES,
   TYPED_TASK_PROPERTIES,
+  withoutTypedFolder,
 } from './typed-inputs.js';
 
 /** Every node of this package keeps what it was deployed with, environment variables filled in. */
@@ -109,17 +110,25 @@ async function readTaskNode(
   node: ConfiguredNode,
   message: NodeMessage,
   overrides?: unknown,
+  saved: SavedNode = node.saved,
 ): Promise<TaskSettings> {
   const settings = packageSettings(RED);
   const evaluate = evaluatorOf(RED, node, message);
   const task = readTask({
-    config: await evaluateTypedInputs(node.saved, TYPED_TASK_PROPERTIES, overrides, evaluate),
+    config: await evaluateTypedInputs(saved, TYPED_TASK_PROPERTIES, overrides, evaluate),
     secrets: (node.credentials ?? {}) as Secrets,
     credential: findCredential(RED, node.saved.credential),
     overrides,
     settings,
   });
   return await confineFolders(task, settings.allowedPaths);
+}
+
+/** The task as a restore and the folder browser need it: what its local folder is doesn't matter to them. */
+async function readTaskOfBucket(RED: RED, id: unknown, message: NodeMessage): Promise<TaskSettings> {
+  const node = findTask(RED, id);
+  const saved = withoutTypedFolder(node.saved, packageSettings(RED).allowedPaths?.[0] ?? '/');
+  return await readTaskNode(RED, node, message, undefined, saved);
 }
 
 function findTask(RED: RED, id: unknown): ConfiguredNode {
@@ -156,7 +165,7 @@ type Parts = Pick<RunRequest, 'task' | 'restore' | 'verify'>;
 const PARTS: Record<Operation, (RED: RED, node: ConfiguredNode, message: NodeMessage) => Promise<Parts>> = {
   sync: async (RED, node, message) => ({ task: await readTaskNode(RED, node, message, message.cloudSync) }),
   restore: async (RED, node, message) => {
-    const task = await readTaskNode(RED, findTask(RED, node.saved.task), message);
+    const task = await readTaskOfBucket(RED, node.saved.task, message);
     const overrides = message.cloudSync;
     const saved = await restoreInputs(RED, node, message, overrides);
     const restore = readRestore(saved, task, { overrides, payload: message.payload });
@@ -255,10 +264,11 @@ export function typedMessageParts(
     configuredNode(RED, String(saved.task), 'cloud-sync')?.saved ?? {};
   const overridden = Object.keys((message.cloudSync as object | undefined) ?? {});
   const own = TYPED_RESTORE_PROPERTIES.filter((name) => !overridden.includes(name));
+  const ofTask = TYPED_TASK_PROPERTIES.filter((name) => name !== 'path');
   const parts = {};
   for (const [from, names] of [
     [saved, own],
-    [task, TYPED_TASK_PROPERTIES],
+    [task, ofTask],
   ] as const) {
     for (const name of names) {
       if (inputTypeOf(from, name) !== 'msg') continue;
@@ -269,9 +279,9 @@ export function typedMessageParts(
   return parts;
 }
 
-/** What a cloud-sync node would run now. */
+/** A task of a cloud-sync node, to look at its bucket. */
 export async function deployedTask(RED: RED, id: string): Promise<TaskSettings> {
-  return await readTaskNode(RED, findTask(RED, id), {});
+  return await readTaskOfBucket(RED, id, {});
 }
 
 /** A restore or verification of a task, asked for in the sidebar: `saved` is what a node of its own would hold. */

@@ -48,6 +48,14 @@ export function hasTypedInput(saved: Saved, names: readonly string[]): boolean {
   return names.some((name) => inputTypeOf(saved, name) !== 'str');
 }
 
+/**
+ * `saved` of a task for who looks at its bucket alone: a local folder that comes from a flow isn't asked for.
+ * @param standIn a folder that may stand there
+ */
+export function withoutTypedFolder<T extends Saved>(saved: T, standIn: string): T {
+  return inputTypeOf(saved, 'path') === 'str' ? saved : { ...saved, path: standIn, pathType: 'str' };
+}
+
 /** There is no value now, but another message may bring one. */
 export class NoValueError extends CloudSyncError {
   constructor(field: string, message: string) {

@@ -131,12 +131,22 @@ describe('typed inputs of nodes', () => {
     const message = { target: '/srv/restored', place: { folder: '/srv/library' } };
     const restoring = await run('restore', message);
     assert.equal(restoring.request.restore?.path, '/srv/restored');
-    assert.equal(restoring.request.task.path, '/srv/library');
-
     const success = new Inbox('success');
     runner.finish(restoring, 'success');
     const verifying = await run('verify', await success.next());
-    assert.equal(verifying.request.task.path, '/srv/library');
+    assert.equal(verifying.request.restore?.path, '/srv/restored');
+
+    runner.finish(await run('task', message), 'success');
+    assert.equal((await run('verify', await success.next())).request.task.path, '/srv/library');
+  });
+
+  it('ask a restore for no local folder of its task', async () => {
+    helper.settings({ cloudSync: { allowedPaths: ['/srv'] } } as never);
+    const task = { ...FROM_MESSAGE, bucket: 'b', bucketType: 'msg' };
+    await deploy({ ...RESTORE, path: '/srv/restored', pathType: 'str' }, task);
+    const { request } = await run('restore', { b: 'archive' });
+    assert.equal(request.restore?.path, '/srv/restored');
+    assert.equal(request.task.bucket, 'archive');
   });
 
   it('keep a run going on over a deploy that changes nothing, whatever the context says then', async () => {
