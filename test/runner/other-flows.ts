@@ -49,6 +49,11 @@ export function otherFlows(): () => Promise<Noticed> {
   };
 }
 
+/** What a machine that is as busy as `beside` noticed may add to something that takes some seconds. ms. */
+export function patience({ answers, loop }: Noticed): number {
+  return 10 * Math.max(answers.slowest, loop.slowest);
+}
+
 /** The same in a process of its own. */
 export class Bystander {
   private constructor(private readonly child: ChildProcess) {}

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { configurationHash, Runner, type RunnerOptions } from '../../src/runner/runner.js';
 import type { RunRequest, TaskSettings } from '../../src/runner/task.js';
+import { Bystander, patience } from './other-flows.js';
 import { bundle, isRunning, Recorder, runRequest, temporaryFolder, until } from './support.js';
 
 describe('Runner', () => {
@@ -10,9 +11,23 @@ describe('Runner', () => {
   let dataFolder: string;
   let runner: Runner;
 
+  let bystander: Bystander;
+
   before(async () => {
     childFile = await bundle('fake-child');
+    bystander = await Bystander.start(await bundle('bystander'));
   });
+
+  after(() => bystander?.stop());
+
+  /** Longer only where the machine was so slow to the bystander too, who was told to begin. ms. */
+  async function assertWithin(mostMs: number, tookMs: number): Promise<void> {
+    const patienceMs = patience(await bystander.end());
+    assert.ok(tookMs < mostMs + patienceMs, `it took ${tookMs} ms of ${mostMs} + ${patienceMs}`);
+  }
+
+  /** How often something may come in so many ms that comes at most twice a second. */
+  const mostWithin = (ms: number) => 2 + ms / 500;
 
   function restart(options: Partial<RunnerOptions> = {}): void {
     runner = new Runner({ dataFolder, childFile, ...options });
@@ -128,14 +143,16 @@ describe('Runner', () => {
   });
 
   it('tells progress at most twice a second, never running back', async () => {
+    const startedAt = performance.now();
     const { recorder, ticket } = submit({ name: 'slow' });
-    await until(() => recorder.progress.length >= 4, 'four progress messages');
+    await until(() => recorder.progress.length >= 5, 'five progress messages');
+    // Each of them may be late, but not the time in which all came.
+    assert.ok(recorder.progress.length <= mostWithin(performance.now() - startedAt));
     ticket.abort();
     await ticket.finished;
     for (const [index, progress] of recorder.progress.entries()) {
       const before = recorder.progress[index - 1];
       if (before === undefined) continue;
-      assert.ok(progress.at - before.at >= 490, `only ${progress.at - before.at} ms apart`);
       assert.ok(progress.percent >= before.percent && progress.percent <= 100);
     }
     assert.equal(recorder.progress.at(-1)?.phase, 'transferring');
@@ -145,10 +162,11 @@ describe('Runner', () => {
   describe('abort', () => {
     it('ends a run that listens within a second, as aborted, with the reason', async () => {
       const { recorder, ticket } = await submitAndStart({ name: 'slow' });
+      bystander.begin();
       const start = performance.now();
       assert.equal(runner.abort('node-1'), 1);
       const report = await ticket.finished;
-      assert.ok(performance.now() - start < 1000);
+      await assertWithin(1000, performance.now() - start);
       assert.equal(report.status, 'aborted');
       assert.match(report.warnings[0]!.message, /Stopped/);
       assert.deepEqual(recorder.reports, [report]);
@@ -159,6 +177,7 @@ describe('Runner', () => {
       const runs = await Promise.all(
         ['deaf', 'busy'].map((name) => submitAndStart({ name, taskId: name, path: `/nowhere/${name}` })),
       );
+      bystander.begin();
       const start = performance.now();
       const reports = await Promise.all(
         runs.map(({ ticket }) => {
@@ -167,7 +186,8 @@ describe('Runner', () => {
         }),
       );
       const elapsed = performance.now() - start;
-      assert.ok(elapsed > 4500 && elapsed < 7000, `${elapsed} ms`);
+      assert.ok(elapsed > 4500, `${elapsed} ms`);
+      await assertWithin(7000, elapsed);
       for (const report of reports) {
         assert.equal(report.status, 'aborted');
         assert.deepEqual(
@@ -188,9 +208,10 @@ describe('Runner', () => {
   it('stops within 8 s whatever its runs do; they are shown as interrupted', async () => {
     await submitAndStart({ name: 'busy', taskId: 'a' });
     await submitAndStart({ name: 'slow', taskId: 'b' });
+    bystander.begin();
     const start = performance.now();
     await runner.stop();
-    assert.ok(performance.now() - start < 8000);
+    await assertWithin(8000, performance.now() - start);
     restart();
     assert.equal((await runner.load('a')).status, 'interrupted');
     assert.equal((await runner.load('b')).status, 'interrupted');
@@ -365,22 +386,21 @@ describe('Runner', () => {
   });
 
   it('tells listeners of changes, throttled, and survives listeners that throw', async () => {
-    const changed: number[] = [];
+    const startedAt = performance.now();
+    let changes = 0;
     runner.onChange((nodeId) => {
       assert.equal(nodeId, 'node-1');
-      changed.push(performance.now());
+      changes++;
       throw new Error('a careless listener');
     });
     const ticket = runner.submit(request({ name: 'slow' }), {
       onStart: () => assert.fail('careless'),
       onFinish: () => assert.fail('careless'),
     });
-    await until(() => changed.length >= 3, 'three changes');
+    await until(() => changes >= 5, 'five changes');
+    assert.ok(changes <= mostWithin(performance.now() - startedAt));
     ticket.abort();
     assert.equal((await ticket.finished).status, 'aborted');
-    for (const [index, at] of changed.entries()) {
-      if (index > 0) assert.ok(at - changed[index - 1]! >= 490);
-    }
   });
 
   it('fails the run, in words, when the child can not be started or locks can not be written', async () => {

@@ -8,6 +8,7 @@ describe('Slots', () => {
   it('are given in order, as many as there are, and never two at once', async () => {
     const slots = new Slots(2);
     const granted: { name: number; at: number }[] = [];
+    const startedAt = performance.now();
     const reasons: string[] = [];
     const take = async (name: number) => {
       const release = await slots.acquire(never, (why) => reasons.push(why));
@@ -25,7 +26,8 @@ describe('Slots', () => {
       granted.map(({ name }) => name),
       [1, 2, 3],
     );
-    assert.ok(granted[1]!.at - granted[0]!.at >= 40);
+    // Timers of Node fire up to a millisecond early, never so much.
+    assert.ok(granted[1]!.at - startedAt >= 45);
   });
 
   it('go to the next when who waits is aborted, in whichever way it waits', async () => {

@@ -27,7 +27,7 @@ export async function bundle(name: string): Promise<string> {
   const folder = mkdtempSync(resolve('node_modules', '.runner-test-'));
   folders.push(folder);
   const outfile = join(folder, `${basename(name)}.cjs`);
-  const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as { dependencies: object };
+  const { dependencies = {} } = JSON.parse(readFileSync('package.json', 'utf8')) as { dependencies?: object };
   await build({
     entryPoints: [resolve('test/runner', `${name}.ts`)],
     outfile,
@@ -45,7 +45,7 @@ export async function bundle(name: string): Promise<string> {
 export async function until<T>(
   condition: () => T | Promise<T>,
   what: string,
-  timeoutMs = 10_000,
+  timeoutMs = 20_000,
 ): Promise<NonNullable<T>> {
   const start = performance.now();
   for (;;) {

@@ -57,7 +57,7 @@ class Host {
   }
 
   async ready(): Promise<void> {
-    await until(() => this.isReady, 'the host is ready');
+    await until(() => this.isReady, 'the host is ready', 30_000);
   }
 
   run(server: S3Server, task: Partial<TaskSettings>): void {
@@ -144,7 +144,7 @@ describe('Two hosts started together on one prefix', function () {
       action: { type: 'stall-request', afterBytes: 0, ms: LEASE_MS - 1_000 },
     });
     const both = await start({ whenBusy: 'queue' });
-    await until(() => stalled.hits > 0 && changes().length > 0, 'a host writes');
+    await until(() => stalled.hits > 0 && changes().length > 0, 'a host writes', 30_000);
     const holder = both.find(({ key }) => key === changes()[0]!.accessKeyId)!;
     return [holder, both.find((host) => host !== holder)!];
   }
