@@ -2,8 +2,8 @@
  * Whole runs over a network that loses things: some requests at random, or all of them for a while.
  *
  * `NETWORK=full`: 5,000 files to each provider (`NETWORK_PROVIDERS=s3,b2` for some of them), and outages of a minute, broken
- * and silent. Else 200 files, and outages of
- * two seconds; that longer ones are waited for too is shown in `test/stores/outage.test.ts`.
+ * and silent. Else 200 files, and outages of two seconds; that longer ones are waited for too is shown in
+ * `test/stores/outage.test.ts`.
  */
 
 import assert from 'node:assert/strict';
