@@ -164,14 +164,17 @@ let open: RestoreForm | undefined;
 
 export const restore = {
   prepare(node: EditorNode): void {
+    // A node that is deleted in its dialog closes it without a word.
+    open?.close();
     open = new RestoreForm(node);
   },
   save(node: EditorNode): void {
     const { include, exclude, allowOverrides } = open!.values();
     Object.assign(node, { include, exclude, allowOverrides });
-    open?.close();
+    this.close(node);
   },
   close(_node: EditorNode): void {
     open?.close();
+    open = undefined;
   },
 };

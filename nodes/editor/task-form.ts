@@ -253,15 +253,18 @@ let open: TaskForm | undefined;
 
 export const task = {
   prepare(node: EditorNode): void {
+    // A node that is deleted in its dialog closes it without a word.
+    open?.close();
     open = new TaskForm(node);
   },
   save(node: EditorNode): void {
     const { include, exclude, bandwidthLimit, allowOverrides } = open!.values();
     Object.assign(node, { include, exclude, bandwidthLimit, allowOverrides });
-    open?.close();
+    this.close(node);
   },
   close(_node: EditorNode): void {
     open?.close();
+    open = undefined;
   },
 };
 

@@ -149,6 +149,14 @@ describe('typed inputs of nodes', () => {
     assert.equal(request.task.bucket, 'archive');
   });
 
+  it('are kept of the message where a restore waits for archived files, which may outlive Node-RED', async () => {
+    await deploy({ ...RESTORE, thaw: true }, TASK);
+    const message = { target: '/srv/restored', payload: { paths: ['a.jpg'], more: 1 }, more: 2 };
+    const { resumption } = (await run('restore', message)).request;
+    const { _msgid, ...kept } = resumption!.message;
+    assert.deepEqual(kept, { target: '/srv/restored', payload: { paths: ['a.jpg'] } });
+  });
+
   it('keep a run going on over a deploy that changes nothing, whatever the context says then', async () => {
     const flows = [CREDENTIAL, ...HELPERS, { ...TASK, path: 'library', pathType: 'flow' }];
     await helper.load(NODES, flows as never, SECRETS);
