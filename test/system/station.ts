@@ -64,6 +64,8 @@ export interface StationOptions {
   packages?: string;
   /** More secrets that must not come out anywhere. */
   secrets?: readonly string[];
+  /** JavaScript behind Node-RED's settings. */
+  settings?: string;
 }
 
 const RECORDER = `
@@ -110,7 +112,7 @@ export class Station {
     const station = new Station(server, folder, packages, options);
     mkdirSync(station.userDir);
     const record = `(record) => require('fs').appendFileSync(${JSON.stringify(station.#recordFile)}, JSON.stringify(record) + '\\n')`;
-    const settings = `${SETTINGS}module.exports.functionGlobalContext = { record: ${record} };\n`;
+    const settings = `${SETTINGS}module.exports.functionGlobalContext = { record: ${record} };\n${options.settings ?? ''}`;
     writeFileSync(join(station.userDir, 'settings.js'), settings);
     writeFileSync(station.#recordFile, '');
     await station.startNodeRed();
@@ -329,7 +331,7 @@ return [...Array(${targets.length}).fill(null).map((_, index) => index === at ? 
     const exited = new Promise((resolve) => this.nodeRed.process.once('exit', resolve));
     this.nodeRed.process.kill('SIGKILL');
     await exited;
-    await until(() => !children.some(isAlive), 'the processes of a killed Node-RED end', 3000);
+    await until(() => !children.some(isAlive), 'the processes of a killed Node-RED end');
   }
 
   /** Secrets that must not come out. */

@@ -72,7 +72,7 @@ describe('Node-RED that is told to stop in the middle of a run', function () {
       await until(() => existsSync(join(source, 'hangs')), 'the run hangs', 10_000);
       const took = await terminate(station);
       assert.ok(took < 15_000, `it took ${Math.round(took)} ms`);
-      await until(() => !isAlive(child!), 'its process ends', 1000);
+      await until(() => !isAlive(child!), 'its process ends');
 
       await station.startNodeRed();
       assert.equal((await station.state('hung')).status, 'interrupted');
@@ -96,7 +96,7 @@ describe('Node-RED that is told to stop in the middle of a run', function () {
       await station.press('push');
       const { children } = station;
       await until(() => stalls.hits > 0, 'the server stands still');
-      assert.ok((await terminate(station)) < 5000);
+      await terminate(station);
       assert.deepEqual([...station.children, ...children].filter(isAlive), []);
       station.server.faults.clear();
 
@@ -104,6 +104,11 @@ describe('Node-RED that is told to stop in the middle of a run', function () {
       await station.startNodeRed();
       const state = await station.state('push');
       assert.equal(state.status, 'interrupted');
+      // It ended by itself, and didn't have to be killed, which it is after 5 s.
+      assert.deepEqual(
+        state.report!.warnings.map(({ code }) => code),
+        ['ABORTED'],
+      );
       assert.match(state.report!.warnings[0]!.message, /Node-RED was stopped/);
       await station.runWell('push');
       const again = (station.server.requests.counts.UploadPart ?? 0) - sent;

@@ -94,6 +94,7 @@ export class Front {
         bucket: request?.bucket ?? '',
         key: request?.key ?? '',
         accessKeyId: request?.credential?.accessKeyId ?? '',
+        range: incoming.headers.range ?? '',
         receivedAt,
         status,
         errorCode,

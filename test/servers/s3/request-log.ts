@@ -7,6 +7,8 @@ export interface LoggedRequest {
   key: string;
   /** Who signed it; '' where that could not be told. */
   accessKeyId: string;
+  /** Its Range header; '' where it has none. */
+  range: string;
   /** When its head had come, ms since the epoch by the server's clock. */
   receivedAt: number;
   /** 0 where the connection broke before an answer. */
