@@ -1,6 +1,7 @@
 /** Bytes to send, from memory or from an opened object. */
 
-import { CloudSyncError } from '../errors.js';
+import { CloudSyncError, throwIfAborted } from '../errors.js';
+import { unlessAborted } from './http/retry.js';
 import type { Content, OpenedObject } from './store.js';
 
 /**
@@ -42,6 +43,37 @@ export function contentOfOpened(
 /** `content` for a reading after which nothing was sent: a bandwidth limit has no part in it. */
 export function forHashing(content: Content): Content {
   return content.unlimited ?? content;
+}
+
+/**
+ * The bytes of `content`, exactly as many as it says: CHANGED where there are more or fewer, for then it changed since it
+ * was looked at. Ends with ABORTED as soon as `signal` fires, even while the source has nothing to give.
+ */
+export async function* readExactly(content: Content, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  throwIfAborted(signal);
+  const iterator = content.read()[Symbol.asyncIterator]();
+  let size = 0;
+  try {
+    for (;;) {
+      const { done, value } = await unlessAborted(iterator.next(), signal);
+      if (done === true) break;
+      size += value.byteLength;
+      if (size > content.size) throw sizeChanged(content.size, size);
+      yield value;
+    }
+  } finally {
+    // Not awaited: it may be the very call that hangs.
+    void Promise.resolve(iterator.return?.()).catch(() => {});
+  }
+  if (size !== content.size) throw sizeChanged(content.size, size);
+}
+
+/** A content that was found to have other than its `expected` bytes. */
+export function sizeChanged(expected: number, found: number): CloudSyncError {
+  return new CloudSyncError(
+    'CHANGED',
+    `The content has ${found} bytes and not ${expected}: it changed while it was read`,
+  );
 }
 
 /** All of it in one Buffer: for small contents and tests. */

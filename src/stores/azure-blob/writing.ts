@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { CloudSyncError, throwIfAborted } from '../../errors.js';
-import { forHashing } from '../content.js';
+import { forHashing, readExactly } from '../content.js';
 import type { Content, HashAlgorithm, Hashes } from '../store.js';
 
 /** Hashes that Node.js computes; what else a caller knows can't be compared here. */
@@ -22,7 +22,7 @@ export async function readChecked(
     // A copy, because a source may use its buffer again for the next chunk.
     const whole = Buffer.allocUnsafe(content.size);
     let size = 0;
-    for await (const chunk of abortable(exactly(content), signal)) {
+    for await (const chunk of readExactly(content, signal)) {
       whole.set(chunk, size);
       size += chunk.byteLength;
     }
@@ -42,7 +42,7 @@ export async function readChecked(
 /** The MD5 of `content`, read once without keeping it. */
 export async function md5Of(content: Content, signal: AbortSignal | undefined): Promise<Buffer> {
   const hash = createHash('md5');
-  for await (const chunk of abortable(exactly(forHashing(content)), signal)) hash.update(chunk);
+  for await (const chunk of readExactly(forHashing(content), signal)) hash.update(chunk);
   return hash.digest();
 }
 
@@ -55,7 +55,7 @@ export class HashedSource {
 
   async *read(): AsyncGenerator<Uint8Array> {
     const hash = createHash('md5');
-    for await (const chunk of exactly(this.content)) {
+    for await (const chunk of readExactly(this.content)) {
       hash.update(chunk);
       yield chunk;
     }
@@ -65,50 +65,6 @@ export class HashedSource {
   }
 }
 
-/** Throws CHANGED where a content isn't as long as it says: the file grew or shrank since it was looked at. */
-async function* exactly(content: Content): AsyncGenerator<Uint8Array> {
-  let size = 0;
-  for await (const chunk of content.read()) {
-    size += chunk.byteLength;
-    if (size > content.size) throw otherSize(content.size, 'more');
-    yield chunk;
-  }
-  if (size < content.size) throw otherSize(content.size, String(size));
-}
-
-function otherSize(expected: number, got: string): CloudSyncError {
-  return new CloudSyncError('CHANGED', `${expected} bytes were to be sent, but there are ${got}`);
-}
-
 export function mismatch(): CloudSyncError {
   return new CloudSyncError('CHECKSUM_MISMATCH', 'The content is not what its hash says');
-}
-
-/** Ends with ABORTED as soon as `signal` fires, even while the source has nothing to give. */
-async function* abortable(
-  chunks: AsyncGenerator<Uint8Array>,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Uint8Array> {
-  throwIfAborted(signal);
-  if (signal === undefined) {
-    yield* chunks;
-    return;
-  }
-  let stop = (): void => {};
-  const aborted = new Promise<'aborted'>((resolve) => {
-    stop = () => resolve('aborted');
-  });
-  signal.addEventListener('abort', stop, { once: true });
-  try {
-    for (;;) {
-      const next = await Promise.race([chunks.next(), aborted]);
-      throwIfAborted(signal);
-      if (next === 'aborted' || next.done === true) return;
-      yield next.value;
-    }
-  } finally {
-    signal.removeEventListener('abort', stop);
-    // Not waited for: a source that is stuck would hold us too.
-    void chunks.return(undefined).catch(() => {});
-  }
 }

@@ -1,8 +1,8 @@
 /** Reading what is to be sent, exactly as long as it says. */
 
-import { CloudSyncError, throwIfAborted } from '../../errors.js';
+import { throwIfAborted } from '../../errors.js';
+import { readExactly, sizeChanged } from '../content.js';
 import { algorithmsOf, Hasher, requireHashes } from '../hashing.js';
-import { unlessAborted } from '../http.js';
 import type { Content, Hashes } from '../store.js';
 
 /**
@@ -39,33 +39,4 @@ export async function readWhole(content: Content, signal: AbortSignal | undefine
     size += chunk.byteLength;
   }
   return whole;
-}
-
-/** The bytes of `content`; ends with ABORTED as soon as `signal` fires, even while the source has nothing to give. */
-export async function* readExactly(
-  content: Content,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Uint8Array> {
-  const iterator = content.read()[Symbol.asyncIterator]();
-  let size = 0;
-  try {
-    for (;;) {
-      const { done, value } = await unlessAborted(iterator.next(), signal);
-      if (done === true) break;
-      size += value.byteLength;
-      if (size > content.size) throw sizeChanged(content.size, size);
-      yield value;
-    }
-  } finally {
-    // Not awaited: it may be the very call that hangs.
-    void Promise.resolve(iterator.return?.()).catch(() => {});
-  }
-  if (size !== content.size) throw sizeChanged(content.size, size);
-}
-
-function sizeChanged(expected: number, found: number): CloudSyncError {
-  return new CloudSyncError(
-    'CHANGED',
-    `The content has ${found} bytes and not ${expected}: it changed while it was read`,
-  );
 }

@@ -1,10 +1,10 @@
 /** What is sent of one part of an upload. */
 
 import type { Hash } from 'node:crypto';
+import { readExactly } from '../content.js';
 import { sliceContent } from '../parts.js';
 import type { Content } from '../store.js';
 import type { GcsRequest } from './connection.js';
-import { readExactly } from './contents.js';
 
 /** The bytes of one part, hashed as they are first read, however often they are sent. */
 export class PartBytes {

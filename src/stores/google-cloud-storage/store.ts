@@ -2,6 +2,7 @@
 
 import { CloudSyncError, throwIfAborted } from '../../errors.js';
 import { compareByHashes } from '../compare.js';
+import { readExactly } from '../content.js';
 import { algorithmsOf, Hasher } from '../hashing.js';
 import { sliceContent } from '../parts.js';
 import type {
@@ -26,7 +27,6 @@ import type {
   WriteOptions,
 } from '../store.js';
 import type { GcsConnection } from './connection.js';
-import { readExactly } from './contents.js';
 import { copyObject, setObjectTime } from './copying.js';
 import {
   type BatchTraits,
