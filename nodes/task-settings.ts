@@ -61,7 +61,7 @@ function readField(field: ProviderField, value: unknown): unknown {
         throw invalid(
           field.name,
           `${field.name} has the wrong form${field.secret ? '' : `: ${shown(text)}`}`,
-          field.name === 'endpoint' ? 'Write it as in https://s3.example.com.' : undefined,
+          adviceOnForm(field),
         );
       }
       if (field.name === 'region' && !REGION.test(text)) {
@@ -74,6 +74,11 @@ function readField(field: ProviderField, value: unknown): unknown {
       return text;
     }
   }
+}
+
+function adviceOnForm({ name, secret }: ProviderField): string | undefined {
+  if (name === 'endpoint') return 'Write it as in https://s3.example.com.';
+  return secret ? 'Copy it again: it holds a space, a line break or a character that none has.' : undefined;
 }
 
 /** How an error calls the config node to fix. */

@@ -44,6 +44,9 @@ export interface ProviderDescription {
   load(): Promise<(config: CredentialConfig, secrets: CredentialSecrets, context: AccountContext) => Account>;
 }
 
+/** What stands in headers: a character that was copied along with a key would end up in none. */
+const PRINTABLE = '^[\\x21-\\x7e]+$';
+
 const SHARED_FIELDS: readonly ProviderField[] = [
   { name: 'endpoint', type: 'text', secret: false, required: false, pattern: '^https?://[^\\s]+$' },
   { name: 'caCertificate', type: 'multiline', secret: false, required: false },
@@ -58,9 +61,9 @@ export const PROVIDERS: readonly ProviderDescription[] = [
     fields: [
       { name: 'preset', type: 'select', secret: false, required: false, choices: PRESET_CHOICES },
       { name: 'region', type: 'text', secret: false, required: false },
-      { name: 'accessKeyId', type: 'text', secret: true, required: true },
+      { name: 'accessKeyId', type: 'text', secret: true, required: true, pattern: PRINTABLE },
       { name: 'secretAccessKey', type: 'password', secret: true, required: true },
-      { name: 'sessionToken', type: 'password', secret: true, required: false },
+      { name: 'sessionToken', type: 'password', secret: true, required: false, pattern: PRINTABLE },
       { name: 'forcePathStyle', type: 'boolean', secret: false, required: false },
       { name: 'maxUploadParts', type: 'number', secret: false, required: false },
       ...SHARED_FIELDS,
@@ -74,7 +77,7 @@ export const PROVIDERS: readonly ProviderDescription[] = [
     environmentType: 'B2',
     hasBuckets: true,
     fields: [
-      { name: 'applicationKeyId', type: 'text', secret: true, required: true },
+      { name: 'applicationKeyId', type: 'text', secret: true, required: true, pattern: PRINTABLE },
       { name: 'applicationKey', type: 'password', secret: true, required: true },
       { name: 'region', type: 'text', secret: false, required: false, placeholder: 'us-west-004' },
       ...SHARED_FIELDS,
