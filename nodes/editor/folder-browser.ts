@@ -51,6 +51,13 @@ async function openedAt(source: FolderSource, folder: string, target: string): P
   return items;
 }
 
+/** Scrolls to what is chosen; the tree builds long lists bit by bit, so it may not be there yet. */
+function showSelected(panel: JQuery, looks = 40): void {
+  const chosen = panel.find('.selected')[0];
+  if (chosen !== undefined) chosen.scrollIntoView({ block: 'nearest' });
+  else if (looks > 0 && panel.hasClass('open')) setTimeout(() => showSelected(panel, looks - 1), 50);
+}
+
 /** Makes `toggle` open and close a tree in `panel` that writes into `input`. */
 export function folderBrowser(toggle: JQuery, panel: JQuery, input: JQuery, source: FolderSource): void {
   const close = () => {
@@ -69,7 +76,7 @@ export function folderBrowser(toggle: JQuery, panel: JQuery, input: JQuery, sour
       if (items.length === 0) panel.append(element('div', 'cloud-sync-hint', t('browser.empty')));
       else {
         panel.append(tree(items));
-        panel.find('.selected')[0]?.scrollIntoView({ block: 'nearest' });
+        showSelected(panel);
       }
     } catch (problem) {
       panel.empty().append(element('div', 'cloud-sync-hint cloud-sync-bad', sentence(problem as Problem)));

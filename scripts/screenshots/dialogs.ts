@@ -75,7 +75,8 @@ async function signInToDropbox(page: Page): Promise<string> {
 async function browse(page: Page, field: 'path' | 'folder'): Promise<string> {
   await editTask(page);
   await page.locator(`#cloud-sync-browse-${field}`).click();
-  await page.locator(`#cloud-sync-tree-${field} .red-ui-treeList-label`).first().waitFor();
+  const selected = field === 'path' ? '.selected' : '';
+  await page.locator(`#cloud-sync-tree-${field} .red-ui-treeList-label${selected}`).first().waitFor();
   return DIALOG;
 }
 

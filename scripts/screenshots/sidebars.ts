@@ -14,10 +14,6 @@ async function openLog(page: Page): Promise<void> {
 }
 
 export async function emptySidebar(camera: Camera): Promise<void> {
-  await camera.take('sidebar-empty', { height: 600 }, async (page) => {
-    await showSidebar(page);
-    return await wholeSidebar(page);
-  });
   await camera.takeAll('sidebar-empty', 700, showHighSidebar);
 }
 
@@ -71,11 +67,6 @@ export async function statePictures(camera: Camera, stage: Stage): Promise<void>
   // 0.01 hours, and the watch looks now and then.
   await delay(40_000);
   const running = (page: Page) => page.locator('.cloud-sync-card').filter({ hasText: 'Transferring' });
-  await camera.take('sidebar-states', { height: 900 }, async (page) => {
-    await showSidebar(page);
-    await running(page).waitFor();
-    return await wholeSidebar(page);
-  });
   await camera.takeAll('sidebar-states', 1800, async (page) => {
     await showHighSidebar(page);
     await running(page).waitFor();

@@ -1,10 +1,10 @@
 /** What is pictured: a real Node-RED with the example flow, an S3-compatible server and a folder of samples. */
 
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type FlowNode, type NodeRed, startNodeRed } from '../demo/node-red.js';
+import { type FlowNode, type NodeRed, SETTINGS, startNodeRed } from '../demo/node-red.js';
 import { DEMO_PROVIDERS, type DemoProvider } from '../demo/providers.js';
 import { makeSample } from '../demo/sample.js';
 
@@ -28,8 +28,14 @@ export class Stage {
   static async build(): Promise<Stage> {
     const root = mkdtempSync(join(tmpdir(), 'home-'));
     makeSample(join(root, 'photos'), 8);
+    for (const name of ['documents', 'music']) mkdirSync(join(root, name));
+    const userDir = join(root, 'node-red');
+    mkdirSync(userDir);
+    // What else lies on this machine is nothing for a picture.
+    const confined = `module.exports.cloudSync = ${JSON.stringify({ allowedPaths: [root] })};\n`;
+    writeFileSync(join(userDir, 'settings.js'), SETTINGS + confined);
     const provider = await DEMO_PROVIDERS.s3!();
-    return new Stage(await startNodeRed({ userDir: join(root, 'node-red') }), provider, root);
+    return new Stage(await startNodeRed({ userDir }), provider, root);
   }
 
   async close(): Promise<void> {

@@ -16,6 +16,14 @@ const COUNT_CLICKS = `(() => {
   addEventListener('mousedown', (event) => { if (event.isTrusted) window.clicks += 1; }, true);
 })()`;
 
+/** The tree has scrolled to the folder that is in the field. */
+const SHOWS_CHOSEN = `(() => {
+  const panel = document.querySelector('#cloud-sync-tree-path');
+  const chosen = panel.querySelector('.red-ui-treeList-label.selected')?.getBoundingClientRect();
+  const { top, bottom } = panel.getBoundingClientRect();
+  return chosen !== undefined && chosen.top >= top - 1 && chosen.bottom <= bottom + 1;
+})()`;
+
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -76,7 +84,10 @@ describe('docs/first-backup.md', function () {
     const actions: Record<string, () => Promise<void>> = {
       'Back up photos': () => nodeOnFlow('cs-demo-sync').dblclick({ position: { x: 60, y: 15 } }),
       Browse: () => page.locator('#cloud-sync-browse-path').click(),
-      'your folder': () => tree.getByText('my documents', { exact: true }).click(),
+      'your folder': async () => {
+        await page.waitForFunction(SHOWS_CHOSEN);
+        await tree.getByText('my documents', { exact: true }).click();
+      },
       'Bucket folder': async () => {
         await page.locator('#node-input-folder').click();
         await page.locator('#node-input-folder').press('Control+a');
