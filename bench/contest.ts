@@ -4,10 +4,10 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { countFiles, makeData } from './data.js';
-import { FarEnd } from './far-end.js';
+import { FarEnd, type Provider } from './far-end.js';
 import { type LoopDelay, type Measurement, medianOf } from './measurement.js';
 import { runRclone } from './rclone.js';
-import { SCALING_STEPS, type Scenario } from './scenarios.js';
+import { bestFlags, SCALING_STEPS, type Scenario } from './scenarios.js';
 import { Station, type Task } from './station.js';
 
 export type Contestant = 'ours' | 'defaults' | 'best';
@@ -17,6 +17,7 @@ export interface ContestOptions {
   folder: string;
   packages: string;
   runs: number;
+  provider: Provider;
   hasRclone: boolean;
   /** Program and arguments put before every process that is measured or serves one. */
   wrapper: readonly string[];
@@ -25,6 +26,7 @@ export interface ContestOptions {
 
 export interface ContestResult {
   scenario: Scenario;
+  provider: Provider;
   idle: LoopDelay;
   medians: Partial<Record<Contestant, Measurement>>;
   runs: Partial<Record<Contestant, Measurement[]>>;
@@ -48,7 +50,7 @@ export async function holdContest(scenario: Scenario, options: ContestOptions): 
   return withStation(options, async (station, farEnd) => {
     const contest = new Contest(scenario, options, station, farEnd);
     await contest.prepare();
-    await farEnd.setLatency(scenario.latencyMs);
+    await farEnd.setLatency(scenario.latencyMs ?? 0);
     const idle = await station.idle();
     const all: ContestResult['runs'] = {};
     for (let run = 0; run < runs; run++) {
@@ -61,7 +63,7 @@ export async function holdContest(scenario: Scenario, options: ContestOptions): 
     const medians = Object.fromEntries(
       Object.entries(all).map(([contestant, measured]) => [contestant, medianOf(measured)]),
     );
-    return { scenario, idle, medians, runs: all };
+    return { scenario, provider: options.provider, idle, medians, runs: all };
   });
 }
 
@@ -89,10 +91,10 @@ export async function measureScaling(largest: number, options: ContestOptions): 
 
 /** A fresh server and a fresh Node-RED. */
 async function withStation<T>(
-  { folder, packages, wrapper }: ContestOptions,
+  { folder, packages, provider, wrapper }: ContestOptions,
   use: (station: Station, farEnd: FarEnd) => Promise<T>,
 ): Promise<T> {
-  const farEnd = await FarEnd.start(wrapper);
+  const farEnd = await FarEnd.start(provider, wrapper);
   const own = join(folder, `station-${++taskNumber}`);
   try {
     const station = await Station.start(own, packages, farEnd, wrapper);
@@ -142,8 +144,7 @@ class Contest {
   async #push(contestant: Contestant): Promise<Measurement> {
     await this.farEnd.empty();
     const measured = await this.#measure(contestant, this.#task('push', this.#source));
-    const { objects } = await this.farEnd.summary();
-    this.#expect(objects);
+    this.#expect(await this.farEnd.countObjects());
     return measured;
   }
 
@@ -159,7 +160,7 @@ class Contest {
   async #measure(contestant: Contestant, task: Task): Promise<Measurement> {
     const { station, farEnd, scenario, options } = this;
     if (contestant !== 'ours') {
-      const flags = contestant === 'best' ? scenario.best : [];
+      const flags = contestant === 'best' ? bestFlags(scenario, options.provider) : [];
       return runRclone(task, flags, farEnd, station, options.wrapper);
     }
     await station.deploy(task);

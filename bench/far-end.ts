@@ -1,16 +1,21 @@
-/** The S3 server that both programs work against, in a process of its own so that its work is nobody's. */
+/** The server that both programs work against, in a process of its own so that its work is nobody's. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
+import { cpuTime, descendants } from './processes.js';
 
 export const BUCKET = 'bench';
 
+/** S3: the strict server of the tests; Google: likewise; Azure: Microsoft's emulator. */
+export const PROVIDERS = ['s3', 'azure-blob', 'google-cloud-storage'] as const;
+export type Provider = (typeof PROVIDERS)[number];
+
 type FarEndWish =
-  | { type: 'empty'; bucket: string }
+  | { type: 'empty' }
   | { type: 'latency'; ms: number }
   | { type: 'take-counts' }
-  | { type: 'summary'; bucket: string };
+  | { type: 'count-objects' };
 
 export type FarEndQuestion = FarEndWish & { id: number };
 export interface FarEndAnswer {
@@ -18,11 +23,11 @@ export interface FarEndAnswer {
   value: unknown;
 }
 
-export interface S3Access {
-  url: string;
-  region: string;
-  accessKeyId: string;
-  secretAccessKey: string;
+export interface FarEndAccess {
+  /** Of a cloud-credential node: its properties, and its secrets under `credentials`. */
+  credential: Record<string, string | Record<string, string>>;
+  /** Of a remote of rclone, by the names of its configuration file. */
+  rclone: Record<string, string>;
 }
 
 export class FarEnd {
@@ -31,7 +36,8 @@ export class FarEnd {
 
   private constructor(
     private readonly child: ChildProcess,
-    readonly access: S3Access,
+    readonly provider: Provider,
+    readonly access: FarEndAccess,
   ) {
     child.on('message', ({ id, value }: FarEndAnswer) => {
       this.#waiting.get(id)?.(value);
@@ -40,22 +46,24 @@ export class FarEnd {
   }
 
   /** @param wrapper a program and its arguments that start the server in its place */
-  static async start(wrapper: readonly string[]): Promise<FarEnd> {
+  static async start(provider: Provider, wrapper: readonly string[]): Promise<FarEnd> {
     const main = resolve(__dirname, 'far-end-process.ts');
-    const command = [process.execPath, '--max-old-space-size=8192', '--import', 'tsx', main, BUCKET];
+    const command = [process.execPath, '--max-old-space-size=8192', '--import', 'tsx', main, provider];
     const [program, ...parameters] = [...wrapper, ...command];
     const child = spawn(program!, parameters, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-    const [access] = (await once(child, 'message')) as [S3Access];
-    return new FarEnd(child, access);
+    const [access] = (await once(child, 'message')) as [FarEndAccess];
+    return new FarEnd(child, provider, access);
   }
 
-  get pid(): number {
-    return this.child.pid!;
+  /** CPU time it has taken so far, ms. */
+  get cpuMs(): number {
+    const pid = this.child.pid!;
+    return [pid, ...descendants(pid)].reduce((sum, each) => sum + cpuTime(each).own, 0);
   }
 
   /** Removes all objects. */
   async empty(): Promise<void> {
-    await this.#ask({ type: 'empty', bucket: BUCKET });
+    await this.#ask({ type: 'empty' });
   }
 
   /** Waits so many ms before each answer. */
@@ -63,13 +71,13 @@ export class FarEnd {
     await this.#ask({ type: 'latency', ms });
   }
 
-  /** Requests by operation since it was last asked. */
+  /** Requests by operation since it was last asked; empty where the server doesn't count. */
   async takeCounts(): Promise<Record<string, number>> {
     return (await this.#ask({ type: 'take-counts' })) as Record<string, number>;
   }
 
-  async summary(): Promise<{ objects: number; bytes: number }> {
-    return (await this.#ask({ type: 'summary', bucket: BUCKET })) as { objects: number; bytes: number };
+  async countObjects(): Promise<number> {
+    return (await this.#ask({ type: 'count-objects' })) as number;
   }
 
   async stop(): Promise<void> {

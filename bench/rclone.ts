@@ -34,7 +34,7 @@ export async function runRclone(
   const [program, ...parameters] = [...wrapper, 'nice', '-n', '10', 'rclone', 'sync', ...sides, ...flags];
   await farEnd.takeCounts();
   await station.takeLoopDelay();
-  const server = cpuTime(farEnd.pid).own;
+  const server = farEnd.cpuMs;
   const before = cpuTime('self').children;
   const start = performance.now();
   const child = spawn(program!, parameters, {
@@ -54,19 +54,15 @@ export async function runRclone(
     peakBytes,
     requests: await farEnd.takeCounts(),
     loop: await station.takeLoopDelay(),
-    serverCpuMs: cpuTime(farEnd.pid).own - server,
+    serverCpuMs: farEnd.cpuMs - server,
   };
 }
 
 function configuration(task: Task, { access }: FarEnd): Record<string, string> {
-  const plain = {
-    RCLONE_CONFIG_BENCH_TYPE: 's3',
-    RCLONE_CONFIG_BENCH_PROVIDER: 'Other',
-    RCLONE_CONFIG_BENCH_ENDPOINT: access.url,
-    RCLONE_CONFIG_BENCH_REGION: access.region,
-    RCLONE_CONFIG_BENCH_ACCESS_KEY_ID: access.accessKeyId,
-    RCLONE_CONFIG_BENCH_SECRET_ACCESS_KEY: access.secretAccessKey,
-  };
+  const options = Object.entries(access.rclone);
+  const plain = Object.fromEntries(
+    options.map(([name, value]) => [`RCLONE_CONFIG_BENCH_${name.toUpperCase()}`, value]),
+  );
   if (task.encrypted !== true) return plain;
   return {
     ...plain,

@@ -84,17 +84,15 @@ export class Station {
 
   /** Deploys a flow with this one task. */
   async deploy(task: Task): Promise<void> {
-    const { url, region, accessKeyId, secretAccessKey } = this.farEnd.access;
+    const { provider, access } = this.farEnd;
     const flow: FlowNode[] = [
       { id: 'flow', type: 'tab', label: 'Benchmark' },
       {
         id: 'credential',
         type: 'cloud-credential',
         name: 'Benchmark',
-        provider: 's3',
-        endpoint: url,
-        region,
-        credentials: { accessKeyId, secretAccessKey },
+        provider,
+        ...access.credential,
       },
       { id: 'start', z: 'flow', type: 'http in', url: '/bench/run', method: 'post', wires: [[task.id]] },
       {
@@ -122,7 +120,7 @@ export class Station {
   async run(): Promise<Measurement & { report: RunReport }> {
     await this.farEnd.takeCounts();
     await this.takeLoopDelay();
-    const server = cpuTime(this.farEnd.pid).own;
+    const server = this.farEnd.cpuMs;
     const before = cpuTime(this.#pid);
     const watch = new MemoryWatch(this.#pid, false);
     const start = performance.now();
@@ -142,7 +140,7 @@ export class Station {
       peakBytes,
       requests: await this.farEnd.takeCounts(),
       loop,
-      serverCpuMs: cpuTime(this.farEnd.pid).own - server,
+      serverCpuMs: this.farEnd.cpuMs - server,
       report,
     };
   }

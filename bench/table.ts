@@ -2,7 +2,7 @@
 
 import type { Contestant, ContestResult, ScalingStep } from './contest.js';
 import type { Measurement } from './measurement.js';
-import type { Targets } from './scenarios.js';
+import { bestFlags, ENCRYPTION_COSTS_AT_MOST, PLAIN_OF, type Targets, titleOf } from './scenarios.js';
 
 const NAMES: Record<Contestant, string> = {
   ours: 'this package',
@@ -19,7 +19,8 @@ function requestsOf({ requests }: Measurement): string {
   const kinds = Object.entries(requests)
     .sort(([, a], [, b]) => b - a)
     .map(([kind, count]) => `${count} ${kind}`);
-  return kinds.length > 1 ? `${total}: ${kinds.join(', ')}` : (kinds[0] ?? 'none');
+  if (kinds.length === 0) return '';
+  return kinds.length > 1 ? `${total}: ${kinds.join(', ')}` : kinds[0]!;
 }
 
 /** Columns padded to the widest cell. */
@@ -33,7 +34,7 @@ function aligned(rows: readonly string[][]): string[] {
   );
 }
 
-export function contestLines({ scenario, idle, medians }: ContestResult): string[] {
+export function contestLines({ scenario, provider, idle, medians }: ContestResult): string[] {
   const header = [
     '',
     'wall s',
@@ -55,8 +56,10 @@ export function contestLines({ scenario, idle, medians }: ContestResult): string
     requestsOf(measured),
   ]);
   return [
-    `${scenario.name}: ${scenario.title}; Node-RED's loop idle ${idle.p50.toFixed(1)}/${idle.p99.toFixed(1)} ms`,
-    ...(medians.best === undefined ? [] : [`  rclone at its best: ${scenario.best.join(' ')}`]),
+    `${scenario.name}: ${titleOf(scenario)}; Node-RED's loop idle ${idle.p50.toFixed(1)}/${idle.p99.toFixed(1)} ms`,
+    ...(medians.best === undefined
+      ? []
+      : [`  rclone at its best: ${bestFlags(scenario, provider).join(' ')}`]),
     ...aligned([header, ...rows]).map((line) => `  ${line}`),
     ...outcomes(scenario.targets, medians, idle.p99).map(
       ({ what, value, limit }) =>
@@ -130,4 +133,23 @@ export function scalingLines(steps: readonly ScalingStep[]): string[] {
     'scaling: 10 times the files, at most 11 times the time',
     ...aligned([header, ...rows]).map((line) => `  ${line}`),
   ];
+}
+
+/** The share of throughput that encryption costs, where a large file was measured with and without it. */
+export function encryptionLines(results: readonly ContestResult[]): string[] {
+  return results.flatMap(({ scenario: { name }, medians }) => {
+    const plain = results.find(({ scenario }) => scenario.name === PLAIN_OF[name]);
+    return Object.entries(medians).flatMap(([contestant, measured]) => {
+      const without = plain?.medians[contestant as Contestant];
+      if (without === undefined) return [];
+      const share = Math.max(0, 1 - without.wallMs / measured.wallMs);
+      const cpu = `${seconds(measured.cpuMs - without.cpuMs)} s CPU more`;
+      const verdict = contestant !== 'ours' ? '    ' : share < ENCRYPTION_COSTS_AT_MOST ? 'ok  ' : 'MISS';
+      const limit = contestant === 'ours' ? ` (less than ${ENCRYPTION_COSTS_AT_MOST * 100} %)` : '';
+      const who = NAMES[contestant as Contestant];
+      return [
+        `  ${verdict} ${name}, ${who}: encryption costs ${Math.round(share * 100)} % of throughput${limit}, ${cpu}`,
+      ];
+    });
+  });
 }
