@@ -225,6 +225,7 @@ function isWellFormed({ items = [], nextPageToken = '' }: BucketList): boolean {
   const isText = (value: unknown) => typeof value === 'string';
   return (
     isText(nextPageToken) &&
+    nextPageToken.isWellFormed() &&
     Array.isArray(items) &&
     items.every((item) => {
       if (typeof item !== 'object' || item === null || !isText(item.name) || item.name === '') return false;

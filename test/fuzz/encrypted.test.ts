@@ -11,7 +11,7 @@ import { mapPath, providerNames } from '../../src/stores/names.js';
 import { mutatedBytes } from './mutations.js';
 import { anyText, fuzz, fuzzLater, runs, SEED, takenOrRefused, takenOrRefusedLater } from './support.js';
 
-const FEW = 1500;
+const FEW = 800;
 /** Two blocks and a bit. */
 const CONTENT = Buffer.alloc(150_000, 'content ');
 

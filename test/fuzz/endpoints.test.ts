@@ -23,7 +23,7 @@ import {
 import { routesOf } from '../nodes/routes.js';
 import { anyJson, anyText, assertClear, fuzzLater, objectWith, runs, SEED } from './support.js';
 
-const FEW = 1200;
+const FEW = 800;
 
 /** What bodies of requests are made of, by name; every route gets any of it. */
 function bodyFields(folder: string): Record<string, fc.Arbitrary<unknown>> {

@@ -84,15 +84,11 @@ function use(include: unknown[], exclude: unknown[], paths: string[]): void {
 describe('Fuzzed filter patterns', function () {
   this.timeout(600_000);
 
-  it(`of all kinds (${runs(1500)}, seed ${SEED})`, () => {
+  it(`of all kinds (${runs(800)}, seed ${SEED})`, () => {
     const patterns = fc.array(fc.oneof({ weight: 5, arbitrary: pattern }, anyValue), { maxLength: 4 });
-    fuzz(
-      1500,
-      fc.tuple(patterns, patterns, fc.array(path, { maxLength: 4 })),
-      ([include, exclude, paths]) => {
-        takenOrRefused(() => use(include, exclude, paths));
-      },
-    );
+    fuzz(800, fc.tuple(patterns, patterns, fc.array(path, { maxLength: 4 })), ([include, exclude, paths]) => {
+      takenOrRefused(() => use(include, exclude, paths));
+    });
   });
 
   // What makes backtracking matchers, or careless automata, take for ever.
@@ -102,7 +98,7 @@ describe('Fuzzed filter patterns', function () {
     'optional letters': [`{{${'a?'.repeat(500)}${'a'.repeat(500)}b}}`],
     'counted repeats': ['{{(a{1,30}){1,30}b}}', '{{(?:.{0,100}a){9}b}}', '{{.*a.{900}b}}'],
     'many states': ['{{.*a.{18}}}', '{{.*(a|b).{14}(a|b)}}'],
-    'many large rules': Array.from({ length: 100 }, (_, index) => `{{(.{0,30}a){0,30}${index}}}`),
+    'many large rules': Array.from({ length: 40 }, (_, index) => `{{(.{0,30}a){0,30}${index}}}`),
     'many stars': [`${'*a'.repeat(300)}b`, `${'**/'.repeat(300)}b`],
     'deep parentheses': [`{{${'('.repeat(900)}a${')'.repeat(900)}}}`, `{{${'('.repeat(5000)}}}`],
     'a long class': [`{{[${'\\pL\\p{Greek}a-z'.repeat(5000)}]b}}`],
@@ -114,7 +110,7 @@ describe('Fuzzed filter patterns', function () {
     'ten thousand patterns': Array.from({ length: 10_000 }, (_, index) => `*.${index}`),
   })) {
     it(`hold nothing up: ${name}`, () => {
-      const paths = [long, `${long}!`, 'ab'.repeat(1500), `${'a/'.repeat(1500)}x`];
+      const paths = [long, `${long}!`, 'ab'.repeat(800), `${'a/'.repeat(800)}x`];
       takenOrRefused(() => use(patterns, [], paths));
       takenOrRefused(() => use([], patterns, paths));
     });

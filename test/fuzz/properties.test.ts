@@ -29,7 +29,7 @@ import {
   takenOrRefusedLater,
 } from './support.js';
 
-const FEW = 1500;
+const FEW = 800;
 
 const patterns = fc.array(fc.constantFrom('*.jpg', '/photos/**', '{{a+}}', ''), { maxLength: 3 });
 const rows = fc.constantFrom<unknown>([], [{ time: '08:00', bandwidth: 1000 }], [{ time: '08:00' }, null]);

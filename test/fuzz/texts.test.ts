@@ -9,7 +9,7 @@ import {
 import { missedRuns, nextRuns, Schedule, validateSchedule } from '../../src/runner/schedule.js';
 import { anyText, anyValue, fuzz, objectWith, runs, SEED, takenOrRefused } from './support.js';
 
-const FEW = 1500;
+const FEW = 800;
 const number = fc.constantFrom(
   '0',
   '1',

@@ -139,6 +139,11 @@ function unescapeXml(text: string): string {
   return text.replace(/&(?:#x([0-9a-fA-F]+)|#(\d+)|(\w+));/g, (whole, hex, decimal, name) => {
     if (name !== undefined) return ENTITIES[name] ?? whole;
     const code = hex !== undefined ? Number.parseInt(hex, 16) : Number(decimal);
-    return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
+    return isCharacter(code) ? String.fromCodePoint(code) : whole;
   });
+}
+
+/** XML 1.0, 2.2: half a pair is none. */
+function isCharacter(code: number): boolean {
+  return code < 0xd800 || (code > 0xdfff && code <= 0x10ffff);
 }

@@ -243,6 +243,7 @@ function isWellFormed({ items = [], prefixes = [], nextPageToken = '' }: ListAns
     Array.isArray(items) &&
     Array.isArray(prefixes) &&
     prefixes.every((prefix) => typeof prefix === 'string') &&
-    typeof nextPageToken === 'string'
+    typeof nextPageToken === 'string' &&
+    nextPageToken.isWellFormed()
   );
 }

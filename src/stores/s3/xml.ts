@@ -66,7 +66,9 @@ export function unescapeXml(text: string): string {
   return text.replace(/&(?:#x([0-9a-f]+)|#(\d+)|(amp|lt|gt|quot|apos));/gi, (whole, hex, decimal, name) => {
     if (name !== undefined) return ENTITIES[name.toLowerCase()] ?? whole;
     const code = hex !== undefined ? Number.parseInt(hex, 16) : Number.parseInt(decimal, 10);
-    return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
+    // Half a pair is no character (XML 1.0, 2.2).
+    const isCharacter = code < 0xd800 || (code > 0xdfff && code <= 0x10ffff);
+    return isCharacter ? String.fromCodePoint(code) : whole;
   });
 }
 
