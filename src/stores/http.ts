@@ -61,16 +61,16 @@ export class HttpClient {
   #watch: NodeJS.Timeout | undefined;
   #secureContext: SecureContext | undefined;
   #closed = false;
-  #hasAnswered = false;
+  #answeredAt: number | undefined;
   readonly #lane = new UploadLane();
 
   constructor(private readonly options: HttpClientOptions = {}) {
     this.#silenceMs = options.silenceMs ?? options.patience?.silenceMs ?? DEFAULT_SILENCE_MS;
   }
 
-  /** Whether any request got an answer so far, whatever it said. */
-  get hasAnswered(): boolean {
-    return this.#hasAnswered;
+  /** When a request got an answer last, whatever it said, by `performance.now()`; undefined: none has. */
+  get answeredAt(): number | undefined {
+    return this.#answeredAt;
   }
 
   /** Sends `request` once. */
@@ -131,7 +131,7 @@ export class HttpClient {
   }
 
   readonly #onFinished = (exchange: Exchange): void => {
-    this.#hasAnswered ||= exchange.isAnswered;
+    if (exchange.isAnswered) this.#answeredAt = performance.now();
     this.#running.delete(exchange);
     this.#silence.delete(exchange);
     if (this.#running.size > 0) return;

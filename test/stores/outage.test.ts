@@ -16,28 +16,45 @@ const QUICK: RetryPolicy = {
 };
 
 /** How often it is tried, and for how long, while every attempt fails with `code`. */
-async function giveUp(code: ErrorCode, policy: RetryPolicy, hasAnswered: boolean) {
+async function giveUp(code: ErrorCode, policy: RetryPolicy, answeredAt: () => number | undefined) {
   let attempts = 0;
   const start = performance.now();
   const failing = async () => {
     attempts += 1;
     throw new CloudSyncError(code, 'Made by the test');
   };
-  await rejectsWith(() => withRetries(failing, policy, { hasAnswered: () => hasAnswered }), code);
-  return { attempts, ms: performance.now() - start };
+  const error = await rejectsWith(
+    () => withRetries(failing, policy, { answeredAt }),
+    code,
+    'ENDPOINT_UNREACHABLE',
+  );
+  return { attempts, error, ms: performance.now() - start };
 }
+
+const earlier = () => 0;
+const never = () => undefined;
+const meanwhile = () => performance.now();
 
 describe('an outage', () => {
   for (const code of ['ENDPOINT_UNREACHABLE', 'CONNECTION_LOST', 'TIMEOUT'] as const) {
     it(`is waited for by the clock and not by attempts: ${code}`, async () => {
-      const { attempts, ms } = await giveUp(code, QUICK, true);
+      const { attempts, error, ms } = await giveUp(code, QUICK, earlier);
       assert.ok(attempts > QUICK.attempts && ms >= 99, `${attempts} attempts in ${ms} ms`);
+      // The run ends: no other file would fare better.
+      assert.equal(error.code, 'ENDPOINT_UNREACHABLE');
+      assert.equal(error.message, 'Made by the test, and no answer came for 1 min');
     });
   }
 
-  it('is none where the server never answered, or answers that it failed', async () => {
-    assert.equal((await giveUp('ENDPOINT_UNREACHABLE', QUICK, false)).attempts, 3);
-    assert.equal((await giveUp('SERVER_ERROR', QUICK, true)).attempts, 3);
+  it('is none where the server never answered, answers others, or answers that it failed', async () => {
+    for (const [code, answeredAt] of [
+      ['ENDPOINT_UNREACHABLE', never],
+      ['CONNECTION_LOST', meanwhile],
+      ['SERVER_ERROR', earlier],
+    ] as const) {
+      const { attempts, error } = await giveUp(code, QUICK, answeredAt);
+      assert.deepEqual([attempts, error.code], [3, code]);
+    }
   });
 
   it('of three minutes is waited for by a run, and none by a person', () => {

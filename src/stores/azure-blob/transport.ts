@@ -102,7 +102,7 @@ export class AzureTransport {
     const policy = limitedTo(request.maxAttempts, this.#retry);
     const { onRetry } = this.#context;
     return await withRetries((attempt) => this.#sendWithTime(request, attempt > 1), policy, {
-      hasAnswered: () => this.#http.hasAnswered,
+      answeredAt: () => this.#http.answeredAt,
       ...(request.signal === undefined ? {} : { signal: request.signal }),
       ...(onRetry === undefined ? {} : { onRetry }),
     });

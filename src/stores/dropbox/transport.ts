@@ -186,7 +186,7 @@ export class DropboxTransport {
       },
       policy,
       {
-        hasAnswered: () => this.#http.hasAnswered,
+        answeredAt: () => this.#http.answeredAt,
         ...(call.signal === undefined ? {} : { signal: call.signal }),
         onRetry: (error, attempt) => this.onRetry(error, attempt),
       },

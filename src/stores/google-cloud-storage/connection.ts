@@ -117,7 +117,7 @@ export class GcsConnection {
   #retryOptions(signal: AbortSignal | undefined): RetryOptions {
     const { onRetry } = this.context;
     return {
-      hasAnswered: () => this.#http.hasAnswered,
+      answeredAt: () => this.#http.answeredAt,
       ...(signal === undefined ? {} : { signal }),
       ...(onRetry === undefined ? {} : { onRetry }),
     };

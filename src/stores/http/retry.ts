@@ -1,13 +1,7 @@
 /** Asking again: when, how often, and how long to wait in between. */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import {
-  abortedError,
-  asCloudSyncError,
-  type CloudSyncError,
-  hasCode,
-  throwIfAborted,
-} from '../../errors.js';
+import { abortedError, asCloudSyncError, CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
 import type { AccountContext } from '../store.js';
 
 export interface RetryPolicy {
@@ -19,7 +13,7 @@ export interface RetryPolicy {
   /** A provider that asks for a longer wait than this gets no further request. ms. */
   maxRetryAfterMs: number;
   /**
-   * So long at least is a server waited for that has answered before and is out of reach now, however many attempts that
+   * So long at least is a server waited for that has answered before and answers nobody now, however many attempts that
    * takes: a router that starts again must not end a backup. ms; default 0.
    */
   outageMs?: number;
@@ -50,8 +44,11 @@ export function limitedTo(attempts: number | undefined, policy: RetryPolicy): Re
 export interface RetryOptions {
   signal?: AbortSignal;
   onRetry?: (error: CloudSyncError, attempt: number) => void;
-  /** Whether the server was there before: one that never answered may not exist. Default: it wasn't. */
-  hasAnswered?: () => boolean;
+  /**
+   * When the server answered any request last, by `performance.now()`. One that never did (undefined) may not exist; one
+   * that answers others is not out of reach.
+   */
+  answeredAt?: () => number | undefined;
 }
 
 /**
@@ -76,15 +73,35 @@ export async function withRetries<T>(
       const asked = error.retryAfterMs ?? 0;
       if (!error.retryable || asked > policy.maxRetryAfterMs) throw error;
       failingSince ??= performance.now();
-      const isOutage =
-        hasCode(error, 'ENDPOINT_UNREACHABLE', 'CONNECTION_LOST', 'TIMEOUT') &&
-        options.hasAnswered?.() === true &&
-        performance.now() - failingSince < (policy.outageMs ?? 0);
-      if (number >= policy.attempts && !isOutage) throw error;
+      if (number >= policy.attempts) {
+        const { outageMs = 0 } = policy;
+        if (outageMs === 0 || !isOutage(error, failingSince, options.answeredAt?.())) throw error;
+        if (performance.now() - failingSince >= outageMs) throw outOfReach(error, outageMs);
+      }
       options.onRetry?.(error, number);
       await pause(Math.max(asked, backOff(error, number, policy)), options.signal);
     }
   }
+}
+
+/** Whether nobody has been answered since this request fails. */
+function isOutage(error: CloudSyncError, failingSince: number, answeredAt: number | undefined): boolean {
+  const isOfNetwork = hasCode(error, 'ENDPOINT_UNREACHABLE', 'CONNECTION_LOST', 'TIMEOUT');
+  return isOfNetwork && answeredAt !== undefined && answeredAt < failingSince;
+}
+
+/** No other request would fare better, so that the code is the one that says so. */
+function outOfReach(error: CloudSyncError, outageMs: number): CloudSyncError {
+  const minutes = Math.max(1, Math.round(outageMs / 60_000));
+  return new CloudSyncError(
+    'ENDPOINT_UNREACHABLE',
+    `${error.message}, and no answer came for ${minutes} min`,
+    {
+      cause: error,
+      path: error.path,
+      advice: 'Check the network and the server; the next run goes on where this one was.',
+    },
+  );
 }
 
 /** Waits `milliseconds`; ABORTED as soon as `signal` fires. */

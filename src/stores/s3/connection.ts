@@ -191,7 +191,7 @@ export class S3Connection {
     const { retryPolicy, context } = this.options;
     const policy = limitedTo(request.attempts, retryPolicy);
     return await withRetries(() => this.#sendCorrecting(request), policy, {
-      hasAnswered: () => this.#http.hasAnswered,
+      answeredAt: () => this.#http.answeredAt,
       ...(request.signal === undefined ? {} : { signal: request.signal }),
       ...(context.onRetry === undefined ? {} : { onRetry: context.onRetry }),
     });
