@@ -53,7 +53,8 @@ function outcome(report: RunReport): JQuery {
   }
   if (overwrites > 0) parts.push(t('dryRun.overwrites', { files: count('file', overwrites) }));
   if (deleted > 0) parts.push(t('dryRun.deletes', { files: count('file', deleted) }));
-  if (parts.length === 0) parts.push(t(report.errorCount > 0 ? 'dryRun.failed' : 'dryRun.nothing'));
+  if (report.status === 'failed') parts.push(t('dryRun.failed'));
+  if (parts.length === 0) parts.push(t('dryRun.nothing'));
   const compared = t('dryRun.compared', {
     files: count('file', checked),
     requests: (requests.total ?? 0).toLocaleString(),

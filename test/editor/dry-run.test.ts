@@ -64,6 +64,12 @@ describe('a dry run from a dialog', function () {
       /1 file, 6 B would be uploaded\. 1 file there would be replaced\. 1 file would be deleted\./,
     );
     await bench.untilText('.cloud-sync-dry-run li.cloud-sync-deleted', /a\.jpg/);
+    // What the dialog says of deletes counts too.
+    await page.locator('details[data-section="safety"] > summary').click();
+    await page.locator('#node-input-maxDelete').fill('0');
+    await page.locator('#cloud-sync-dry-run').click();
+    await outcome(/It would fail:/);
+    await bench.untilText('.cloud-sync-dry-run .cloud-sync-pending', /1 file would be deleted/);
     await page.locator('#node-dialog-cancel').click();
     await page.locator('#node-dialog-ok').waitFor({ state: 'detached' });
 
