@@ -82,7 +82,7 @@ export class Inbox {
   async next(): Promise<Message> {
     while (this.messages.length === 0) {
       await new Promise<void>((resolve, reject) => {
-        const limit = setTimeout(() => reject(new Error(`nothing arrived at ${this.id}`)), 20_000);
+        const limit = setTimeout(() => reject(new Error(`nothing arrived at ${this.id}`)), 60_000);
         this.wake = () => {
           clearTimeout(limit);
           resolve();
