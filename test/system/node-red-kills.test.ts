@@ -157,14 +157,14 @@ describe('Node-RED killed at random moments', function () {
     const count = random.whole(1, 25 * pressed.length);
     const waitMs = random.chance(0.5) ? 0 : random.next() * 20;
     let left = count;
-    let isDue = false;
+    let timer: NodeJS.Timeout | undefined;
+    let killed: Promise<void> | undefined;
     server.faults.add({
       match: () => {
-        if (--left === 0)
-          setTimeout(() => {
-            isDue = true;
-            station.nodeRed.process.kill('SIGKILL');
-          }, waitMs);
+        if (--left > 0) return false;
+        timer ??= setTimeout(() => {
+          killed = station.kill();
+        }, waitMs);
         return false;
       },
       action: { type: 'delay', ms: 0 },
@@ -175,9 +175,10 @@ describe('Node-RED killed at random moments', function () {
     const marks = await Promise.all(pressed.map(({ id }) => station.press(id).catch(() => 0)));
     const allReported = () =>
       marks.every((mark) => station.records.some((one) => one.mark === mark && /output [12]/.test(one.kind)));
-    await until(() => isDue || allReported(), 'the moment to kill', 60_000);
+    await until(() => killed !== undefined || allReported(), 'the moment to kill', 60_000);
     server.faults.clear();
-    await station.kill();
+    clearTimeout(timer);
+    await (killed ?? station.kill());
     await untilIdle();
     await station.startNodeRed();
     const states = await Promise.all(pressed.map(({ id }) => station.state(id)));
