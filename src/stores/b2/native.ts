@@ -220,6 +220,11 @@ function isText(value: unknown): value is string {
   return typeof value === 'string';
 }
 
+/** ms since the epoch that can be written as a date. */
+function isTime(value: unknown): boolean {
+  return typeof value === 'number' && !Number.isNaN(new Date(value).getTime());
+}
+
 function senseless(message: string): CloudSyncError {
   return new CloudSyncError('BAD_ANSWER', message, {
     retryable: false,
@@ -235,7 +240,7 @@ function isWellFormed(authorization: B2Authorization): boolean {
     /^[\x21-\x7e]+$/.test(token) &&
     URL.canParse(apiUrl) &&
     [capabilities, buckets ?? []].every((list) => Array.isArray(list) && list.every(isText)) &&
-    (expiresAt === undefined || Number.isFinite(expiresAt))
+    (expiresAt === undefined || isTime(expiresAt))
   );
 }
 
