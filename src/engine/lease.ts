@@ -1,29 +1,29 @@
 /**
- * No two hosts write to overlapping prefixes: a lease is a small object under the reserved prefix that names its holder and
- * the prefixes it holds.
+ * No two hosts write to overlapping prefixes: a lease is a small object under the reserved prefix that names its holder
+ * and the prefixes it holds.
  *
- * **Taking.** Each lease has a name of its own, so nobody overwrites another's. It is written, then all leases are listed:
- * whoever sees no other one that overlaps has it. Of two that begin together at least one sees the other, so never both have
- * it. Where each sees the other, the one whose name comes later in the alphabet withdraws at once; the first one stays and
- * looks again, so that one of them gets it, also where both tasks skip instead of waiting.
+ * **Taking.** Each lease has a name of its own, so nobody overwrites another's. It is written, then all leases are
+ * listed: whoever sees no other one that overlaps has it. Of two that begin together at least one sees the other, so
+ * never both have it. Where each sees the other, the one whose name comes later in the alphabet withdraws at once; the
+ * first one stays and looks again, so that one of them gets it, also where both tasks skip instead of waiting.
  *
- * **No conditional write.** A condition protects one key, and prefixes that overlap have no key in common (`photos/` and
- * `photos/2026/` and the whole bucket), so it could only guard a mutex around the steps above: two requests more in every run, two
- * versions more in a bucket that keeps them, a second thing that a killed process leaves behind. It would have to be proven
- * by a real 412 first, because some servers accept a condition without heeding it, and B2 has none, so that the steps above
- * were needed all the same. What it could give, one winner in a tie, the order of names gives too. What is relied on instead is a
- * listing that shows what was written before it, which Amazon S3, Azure, Google and Ceph promise; one that doesn't show our own lease is not
- * believed.
+ * **No conditional write.** A condition protects one key, and prefixes that overlap have no key in common (`photos/`
+ * and `photos/2026/` and the whole bucket), so it could only guard a mutex around the steps above: two requests more in
+ * every run, two versions more in a bucket that keeps them, a second thing that a killed process leaves behind. It
+ * would have to be proven by a real 412 first, because some servers accept a condition without heeding it, and B2 has
+ * none, so that the steps above were needed all the same. What it could give, one winner in a tie, the order of names
+ * gives too. What is relied on instead is a listing that shows what was written before it, which Amazon S3, Azure,
+ * Google and Ceph promise; one that doesn't show our own lease is not believed.
  *
- * **Ending.** A lease ends by the server's clock (when it stored the lease, and what it says the time is now), so a holder that
- * died blocks nobody for longer than {@link LeaseOptions.durationMs}. The holder itself stops a good while earlier. It measures by
- * two clocks, because the monotonic one stands still while a machine sleeps, and the other one may be set back. Each
- * request that changes something is preceded by {@link Lease.confirm}, each attempt of it too, because a request that is sent
- * again after an outage may come after the end (`WriteGuard` in stores/store.ts). A holder that comes late looks first whether somebody
- * took over.
+ * **Ending.** A lease ends by the server's clock (when it stored the lease, and what it says the time is now), so a
+ * holder that died blocks nobody for longer than {@link LeaseOptions.durationMs}. The holder itself stops a good while
+ * earlier. It measures by two clocks, because the monotonic one stands still while a machine sleeps, and the other one
+ * may be set back. Each request that changes something is preceded by {@link Lease.confirm}, each attempt of it too,
+ * because a request that is sent again after an outage may come after the end (`WriteGuard` in stores/store.ts). A
+ * holder that comes late looks first whether somebody took over.
  *
- * **Removing.** A lease that is over is removed only by who holds one, and after its own was listed. The holder of the old one,
- * should it live, then either sees the new one or misses its own, and knows that it lost.
+ * **Removing.** A lease that is over is removed only by who holds one, and after its own was listed. The holder of the
+ * old one, should it live, then either sees the new one or misses its own, and knows that it lost.
  *
  * Two keys that are confined to different prefixes keep their leases in different places and don't see each other.
  */

@@ -8,7 +8,7 @@ import type { TaskSettings } from '../../src/runner/task.js';
 import { Bystander, type Noticed, otherFlows, patience, type Waits } from './other-flows.js';
 import { bundle, isRunning, Recorder, runRequest, temporaryFolder, until } from './support.js';
 
-/** How late other flows may be: so many ms, and times the worst that a process beside it noticed, which is the machine's doing. */
+/** How late other flows may be: so many ms, and times the worst that a process beside noticed, which is the machine's. */
 const MOST: Record<keyof Waits, number> = { typical: 50, slowest: 150 };
 const TIMES_MACHINE = 4;
 /** Of fewer answers each one is the slowest in a hundred. */

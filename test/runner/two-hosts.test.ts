@@ -1,6 +1,6 @@
 /**
- * Two hosts that are started together on one bucket and prefix, one of which is killed or stopped in the middle: judged by what the
- * server was asked. `TWO_HOSTS_ROUNDS=50` makes more rounds of each kind, `TWO_HOSTS_SEED` others.
+ * Two hosts that are started together on one bucket and prefix, one of which is killed or stopped in the middle: judged
+ * by what the server was asked. `TWO_HOSTS_ROUNDS=50` makes more rounds of each kind, `TWO_HOSTS_SEED` others.
  */
 
 import assert from 'node:assert/strict';

@@ -1,7 +1,8 @@
 /**
- * Twenty tasks started at once, while another flow of the same Node-RED ticks every 100 ms. A tick may be late because this package
- * holds Node-RED's thread, or because the machine gives the thread no processor. Linux tells how long it waited for one
- * (`/proc/PID/schedstat`), and a process beside it that does nothing but tick shows what else the machine does.
+ * Twenty tasks started at once, while another flow of the same Node-RED ticks every 100 ms. A tick may be late because
+ * this package holds Node-RED's thread, or because the machine gives the thread no processor. Linux tells how long it
+ * waited for one (`/proc/PID/schedstat`), and a process beside it that does nothing but tick shows what else the
+ * machine does.
  */
 
 import assert from 'node:assert/strict';

@@ -1,6 +1,6 @@
 /**
- * Node-RED killed again and again, at random moments of pushes, pulls and moves, encrypted and not: the next run puts both sides right
- * and repeats nothing that was through before, told by what the server was asked.
+ * Node-RED killed again and again, at random moments of pushes, pulls and moves, encrypted and not: the next run puts
+ * both sides right and repeats nothing that was through before, told by what the server was asked.
  *
  * `NODE_RED_KILLS=100` kills as often, `SOAK_SEED` chooses other moments.
  */
