@@ -1,4 +1,4 @@
-/** Answers the editor's questions, in the child process: SDKs are loaded here and never in Node-RED's process. */
+/** Answers the editor's questions, in the child process: providers are loaded here and never in Node-RED's process. */
 
 import { readdirSync, statSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
  * Questions of the editor (is this credential right, which buckets are there ...), answered in a child process as runs
- * are: loading an SDK takes up to 370 ms, and a stuck connection or mount must not reach Node-RED.
+ * are: a long listing, a stuck connection or mount must not reach Node-RED.
  */
 
 import { abortedError, CloudSyncError, type ErrorRecord } from '../errors.js';
