@@ -46,6 +46,13 @@ describe('an outage', () => {
     });
   }
 
+  it('is one too where others were answered when it began', async () => {
+    const answered = performance.now() + 2;
+    const slower = { ...QUICK, baseDelayMs: 10, maxDelayMs: 10 };
+    const { attempts } = await giveUp('CONNECTION_LOST', slower, () => answered);
+    assert.ok(attempts > QUICK.attempts);
+  });
+
   it('is none where the server never answered, answers others, or answers that it failed', async () => {
     for (const [code, answeredAt] of [
       ['ENDPOINT_UNREACHABLE', never],

@@ -64,6 +64,7 @@ export async function withRetries<T>(
   options: RetryOptions = {},
 ): Promise<T> {
   let failingSince: number | undefined;
+  let failedBefore = 0;
   for (let number = 1; ; number += 1) {
     throwIfAborted(options.signal);
     try {
@@ -72,22 +73,24 @@ export async function withRetries<T>(
       const error = asCloudSyncError(thrown);
       const asked = error.retryAfterMs ?? 0;
       if (!error.retryable || asked > policy.maxRetryAfterMs) throw error;
-      failingSince ??= performance.now();
+      const failedAt = performance.now();
+      failingSince ??= failedAt;
       if (number >= policy.attempts) {
         const { outageMs = 0 } = policy;
-        if (outageMs === 0 || !isOutage(error, failingSince, options.answeredAt?.())) throw error;
-        if (performance.now() - failingSince >= outageMs) throw outOfReach(error, outageMs);
+        if (outageMs === 0 || !isOutage(error, failedBefore, options.answeredAt?.())) throw error;
+        if (failedAt - failingSince >= outageMs) throw outOfReach(error, outageMs);
       }
+      failedBefore = failedAt;
       options.onRetry?.(error, number);
       await pause(Math.max(asked, backOff(error, number, policy)), options.signal);
     }
   }
 }
 
-/** Whether nobody has been answered since this request fails. */
-function isOutage(error: CloudSyncError, failingSince: number, answeredAt: number | undefined): boolean {
+/** Whether the server was there, and has answered nobody since the attempt before failed. */
+function isOutage(error: CloudSyncError, failedBefore: number, answeredAt: number | undefined): boolean {
   const isOfNetwork = hasCode(error, 'ENDPOINT_UNREACHABLE', 'CONNECTION_LOST', 'TIMEOUT');
-  return isOfNetwork && answeredAt !== undefined && answeredAt < failingSince;
+  return isOfNetwork && answeredAt !== undefined && answeredAt < failedBefore;
 }
 
 /** No other request would fare better, so that the code is the one that says so. */
