@@ -18,12 +18,27 @@ import {
   withoutTypedFolder,
 } from './typed-inputs.js';
 
+/**
+ * Texts that the deployed node has as its properties. What the environment holds may be a secret: it is looked at only where
+ * who deploys flows has said so, and not for whoever has a dialog open.
+ */
+function deployedTexts(RED: RED, id: string): ReadonlySet<string> {
+  const texts = new Set<string>();
+  RED.nodes.eachNode((node) => {
+    if (node.id !== id) return;
+    for (const value of Object.values(node)) if (typeof value === 'string') texts.add(value.trim());
+  });
+  return texts;
+}
+
 /** Typed inputs as they are now, without a message, in the contexts of the node that is deployed. */
-function evaluatorOf(RED: RED, node: Node | undefined): Evaluate {
+function evaluatorOf(RED: RED, node: Node | undefined, deployed: ReadonlySet<string>): Evaluate {
   return (text, type) =>
     new Promise((resolve, reject) => {
       if (type === 'msg') return reject(new Error('there is no message now'));
-      if (node === undefined) return reject(new Error('it is known only after a deploy'));
+      const seesEnvironment = type === 'env' || type === 'jsonata';
+      if (node === undefined || (seesEnvironment && !deployed.has(text.trim())))
+        return reject(new Error('it is known only after a deploy'));
       RED.util.evaluateNodeProperty(text, type, node, {}, (error, value) => {
         if (error) reject(error);
         else resolve(value);
@@ -35,16 +50,17 @@ function evaluatorOf(RED: RED, node: Node | undefined): Evaluate {
 async function valuesOf(RED: RED, typed: Fields, names: readonly string[]): Promise<SavedNode> {
   const id = textOf(typed, 'id');
   const node = RED.nodes.getNode(id) ?? undefined;
+  const deployed = deployedTexts(RED, id);
   const values: Record<string, unknown> = { ...typed, id };
   for (const [name, value] of Object.entries(values)) {
     if (typeof value !== 'string' || !ENVIRONMENT.test(value)) continue;
-    if (node === undefined) {
+    if (node === undefined || !deployed.has(value.trim())) {
       const details = { field: name, advice: 'Deploy first, or type the value itself.' };
       throw new CloudSyncError('INVALID_INPUT', `${name} is known only after a deploy`, details);
     }
     values[name] = RED.util.evaluateNodeProperty(value, 'env', node, {});
   }
-  return await evaluateTypedInputs(values as SavedNode, names, undefined, evaluatorOf(RED, node));
+  return await evaluateTypedInputs(values as SavedNode, names, undefined, evaluatorOf(RED, node, deployed));
 }
 
 /** What was typed, or what is stored for the task where the dialog shows that there is something. */

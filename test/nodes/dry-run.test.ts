@@ -232,6 +232,29 @@ describe('a dry run of a dialog', function () {
     assert.equal(report.transferred.files, 1);
   });
 
+  it('tells nobody what the environment holds, beyond what the deployed node uses of it', async () => {
+    process.env.CLOUD_SYNC_TEST_PLACE = photos;
+    process.env.CLOUD_SYNC_TEST_SECRET = 'a-secret-of-the-machine';
+    try {
+      write(photos, { 'a.jpg': 'a' });
+      await deploy([{ ...TASK, path: `\${CLOUD_SYNC_TEST_PLACE}` }]);
+      const { report } = await dryRun(dialog({ path: `\${CLOUD_SYNC_TEST_PLACE}` }));
+      assert.deepEqual(report.errors, []);
+      for (const typed of [
+        { path: `\${CLOUD_SYNC_TEST_SECRET}` },
+        { path: 'CLOUD_SYNC_TEST_SECRET', pathType: 'env' },
+        { path: '$env("CLOUD_SYNC_TEST_SECRET")', pathType: 'jsonata' },
+      ]) {
+        const problem = await refused(dialog(typed));
+        assert.equal(problem.field, 'path');
+        assert.ok(!JSON.stringify(problem).includes('a-secret-of'), JSON.stringify(problem));
+      }
+    } finally {
+      delete process.env.CLOUD_SYNC_TEST_PLACE;
+      delete process.env.CLOUD_SYNC_TEST_SECRET;
+    }
+  });
+
   it('knows nothing of others', async () => {
     await deploy();
     assert.equal((await post<{ code: string }>('dry-run/unknown')).code, 'NOT_FOUND');
