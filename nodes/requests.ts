@@ -10,7 +10,7 @@ import type { RunRequest, TaskCredential, TaskSettings } from '../src/runner/tas
 import { deployedTaskIds } from './deployed-nodes.js';
 import { confineFolders, confinePath } from './local-paths.js';
 import { readPackageSettings } from './package-settings.js';
-import { isEmpty } from './properties.js';
+import { isEmpty, RESTORE_PROPERTIES, VERIFY_PROPERTIES } from './properties.js';
 import {
   type PackageSettings,
   readCredential,
@@ -284,7 +284,10 @@ export async function deployedTask(RED: RED, id: string): Promise<TaskSettings> 
   return await readTaskOfBucket(RED, id, {});
 }
 
-/** A restore or verification of a task, asked for in the sidebar: `saved` is what a node of its own would hold. */
+/**
+ * A restore or verification of a task, asked for in the sidebar: `saved` is what a node of its own would hold. Its values
+ * are as they stand there: where from else a node may take them (the environment, an expression) is for who deploys.
+ */
 export async function requestWithoutNode(
   RED: RED,
   operation: 'restore' | 'verify',
@@ -293,7 +296,9 @@ export async function requestWithoutNode(
   message: NodeMessage,
   dataFolder: string,
 ): Promise<RunRequest> {
-  const node = { id, saved: { ...saved, id } } as unknown as ConfiguredNode;
+  const properties = operation === 'restore' ? RESTORE_PROPERTIES : VERIFY_PROPERTIES;
+  const own = Object.entries(saved).filter(([name]) => name === 'task' || Object.hasOwn(properties, name));
+  const node = { id, saved: { ...Object.fromEntries(own), id } } as unknown as ConfiguredNode;
   return await buildRequest(RED, node, operation, message, dataFolder);
 }
 

@@ -264,6 +264,23 @@ describe('admin routes', () => {
     assert.equal((await post('tasks/task/verify', { method: 'guess' })).body.field, 'method');
   });
 
+  it('restores from the sidebar to what was typed, and never to what the environment or an expression says', async () => {
+    process.env.CLOUD_SYNC_TEST_SECRET = 'a-secret-of-the-machine';
+    try {
+      await deploy([{ ...TASK, path: root }]);
+      for (const typed of [
+        { path: 'CLOUD_SYNC_TEST_SECRET', pathType: 'env' },
+        { path: '$env("CLOUD_SYNC_TEST_SECRET")', pathType: 'jsonata' },
+      ]) {
+        const { status, body } = await post('tasks/task/restore', { ...typed, transferMode: 'copy' });
+        assert.deepEqual([status, body.field], [400, 'path']);
+        assert.doesNotMatch(JSON.stringify(body), /a-secret-of/);
+      }
+    } finally {
+      delete process.env.CLOUD_SYNC_TEST_SECRET;
+    }
+  });
+
   it('puts into a recovery sheet what is stored, and sends nothing stored to another place', async () => {
     await deploy([TASK]);
     const stored = {
