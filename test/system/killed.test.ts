@@ -78,7 +78,7 @@ const MOMENTS: { what: string; push: Fault; pull: Fault; how: 'restore' | 'pull'
 ];
 
 describe('A Node-RED killed in the middle of a run', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let station: Station;
   let source: string;
   let version = 0;
