@@ -31,6 +31,7 @@ type Reader<T> = (value: unknown, field: string) => T;
 const text: Reader<string> = (value, field) => {
   if (typeof value !== 'string') throw invalid(field, `${field} has to be text, not ${shown(value)}`);
   if (value.includes('\0')) throw invalid(field, `${field} contains a NUL character`);
+  if (!value.isWellFormed()) throw invalid(field, `${field} contains half a character`);
   return value;
 };
 

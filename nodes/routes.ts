@@ -69,7 +69,8 @@ export function addRoute(RED: RED, method: 'get' | 'post', path: string, handler
 /** A text of the request's body. */
 export function textOf(body: Readonly<Record<string, unknown>>, field: string): string {
   const value = body[field] ?? '';
-  if (typeof value !== 'string' || value.length > 65_536 || value.includes('\0')) {
+  const isText = typeof value === 'string' && value.length <= 65_536 && value.isWellFormed();
+  if (!isText || value.includes('\0')) {
     throw new CloudSyncError('INVALID_INPUT', `${field} has to be text`, { field });
   }
   return value;
