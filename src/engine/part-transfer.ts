@@ -141,7 +141,6 @@ async function openUpload(
   const upload = await store.createUpload(job.destinationKey, content.size, {
     ...options,
     hashes,
-    content,
     ...(partSize === undefined ? {} : { partSize }),
   });
   run.journal?.started({ path: job.path, fingerprint, state: upload.state }, isOnlyOne);

@@ -166,11 +166,6 @@ export interface WriteOptions extends ObjectAttributes {
 export interface CreateUploadOptions extends WriteOptions {
   /** Wanted bytes per part; the store rounds it into its limits. */
   partSize?: number;
-  /**
-   * All that will be sent, where the caller has it: an encrypted store reads it once before the upload where the store
-   * below wants the hash of the encrypted bytes first.
-   */
-  content?: Content;
 }
 
 /** What reading is pinned to. */

@@ -156,7 +156,7 @@ export class AzureBlobStore implements Store {
     throwIfAborted(options.signal);
     const { chunkSize } = this.#parts.options;
     const wanted = options.partSize ?? (chunkSize === undefined ? undefined : chunkSize * MIB);
-    const { signal: _, content: _content, ...rest } = this.#withDefaults(options);
+    const { signal: _, ...rest } = this.#withDefaults(options);
     return beginUpload(this.#place(), key, size, {
       ...rest,
       ...(wanted === undefined ? {} : { partSize: wanted }),

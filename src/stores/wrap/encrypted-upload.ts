@@ -6,7 +6,7 @@ import type { Cipher } from '../encryption/cipher.js';
 import { type BlockTags, encryptedRange, forgetTags } from '../encryption/encrypt.js';
 import { type ByteRange, contentOfRange, encryptedSize } from '../encryption/format.js';
 import { NONCE_SIZE } from '../encryption/secretbox.js';
-import type { ArrivedPart, Content, Hashes, StoredObject, Upload, UploadState } from '../store.js';
+import type { ArrivedPart, Content, StoredObject, Upload, UploadState } from '../store.js';
 
 /** Name of the nonce in an upload's state: what another process goes on with. */
 const NONCE_DETAIL = 'encryptionNonce';
@@ -37,7 +37,6 @@ export class EncryptedUpload implements Upload {
     private readonly cipher: Cipher,
     private readonly contentSize: number,
     private readonly nonce: Buffer,
-    private readonly storedHashes?: Hashes,
   ) {}
 
   get state(): UploadState {
@@ -84,7 +83,7 @@ export class EncryptedUpload implements Upload {
 
   async complete(options: Parameters<Upload['complete']>[0] = {}): Promise<StoredObject> {
     const { hashes: _plainHashes, ...rest } = options;
-    const object = await this.inner.complete({ ...rest, hashes: this.storedHashes });
+    const object = await this.inner.complete(rest);
     const { hashes: _hashes, claimedHashes: _claimedHashes, ...plain } = object;
     return { ...plain, size: this.contentSize };
   }

@@ -4,7 +4,7 @@
  */
 
 import { hasCode, throwIfAborted } from '../../errors.js';
-import { compareByHashes, hashContent } from '../compare.js';
+import { compareByHashes } from '../compare.js';
 import type { Cipher } from '../encryption/cipher.js';
 import { DecryptedReader } from '../encryption/decrypt.js';
 import { encryptedContent } from '../encryption/encrypt.js';
@@ -141,24 +141,19 @@ export class EncryptedStore implements Store {
   }
 
   async createUpload(key: string, size: number, options: CreateUploadOptions = {}): Promise<Upload> {
-    const { hashes: _plainHashes, content, partSize, ...rest } = options;
+    const { hashes: _plainHashes, partSize, ...rest } = options;
     const nonce = newNonce();
     const stored = encryptedSize(size);
-    const { wantsHashFirst, maxParts } = this.inner.features.upload;
-    const encrypted = content === undefined ? undefined : encryptedContent(this.cipher, content, nonce);
-    const hashes =
-      wantsHashFirst === undefined || encrypted === undefined
-        ? undefined
-        : await hashContent(encrypted, [wantsHashFirst], options.signal);
+    const { maxParts } = this.inner.features.upload;
+    // No hash of the whole, even where the provider would keep one: it would cost a second encryption of everything.
+    // The provider confirms each part, and every block proves itself when it is decrypted.
     const upload = await this.inner.createUpload(key, stored, {
       ...rest,
-      hashes,
-      content: encrypted,
       // A part size that just fits the plain content would need a part too many.
       partSize: partSize === undefined ? undefined : Math.max(partSize, Math.ceil(stored / maxParts)),
       contentType: CONTENT_TYPE,
     });
-    return new EncryptedUpload(upload, this.cipher, size, nonce, hashes);
+    return new EncryptedUpload(upload, this.cipher, size, nonce);
   }
 
   async resumeUpload(state: UploadState, options: WriteOptions = {}): Promise<Upload> {
