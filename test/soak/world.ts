@@ -405,6 +405,8 @@ export class World {
         this.hasCompared ||
         this.place.keepsVersions ||
         this.place.openCalm().features.modificationTime.change === 'none',
+      // Azure has none of blobs made of blocks.
+      hasHashes: this.place.kind !== 'azure-blob',
     };
   }
 
