@@ -9,11 +9,11 @@ import { DryRunPanel } from './dry-run-panel.js';
 import { FieldReasons } from './field-reasons.js';
 import { folderBrowser, joinRemote, localSource } from './folder-browser.js';
 import { describeTask, fillTasks, showConsequence } from './follower-forms.js';
-import { field, fillTicks, isTicked, readTicks, remoteOf, showSummaries, textOf } from './form-fields.js';
+import { field, fillTicks, isTicked, remoteOf, showSummaries, textOf } from './form-fields.js';
 import { includePicker, type PickerRoot } from './include-picker.js';
-import { listBox, patternList, readPatterns } from './lists.js';
+import { patternList, readPatterns } from './lists.js';
 import { nodeById, t } from './text.js';
-import { TypedField } from './typed-field.js';
+import { TypedFields } from './typed-field.js';
 import { dialogOpened, restoreProblem } from './validation.js';
 
 const SUMMARIES = {
@@ -42,11 +42,12 @@ function taskOfNode(task: EditorNode): Record<string, unknown> {
 /** The dialog that is open. */
 class RestoreForm {
   private readonly form = field('name').closest('.cloud-sync-form');
-  private readonly typed = new Map<string, TypedField>();
+  private readonly typed: TypedFields;
   private readonly dryRun: DryRunPanel;
 
   constructor(private readonly node: EditorNode) {
     const { form } = this;
+    this.typed = new TypedFields(form, node, () => this.refresh());
     dialogOpened(node);
     fillTasks(node, t('follower.choose'), (task) => {
       describeTask(form, task, (one) =>
@@ -83,7 +84,7 @@ class RestoreForm {
       () => this.dryRunInput(),
     );
     new FieldReasons(form, Object.keys(RESTORE_PROPERTIES), (name) =>
-      restoreProblem(node, name, this.valueOf(name)),
+      restoreProblem(node, name, this.typed.valueOf(name)),
     );
     form.on('input change', () => this.refresh());
     this.refresh();
@@ -91,11 +92,7 @@ class RestoreForm {
 
   /** Everything as it stands in the dialog, as it would be saved. */
   values(): Record<string, unknown> {
-    const values: Record<string, unknown> = {};
-    for (const name of Object.keys(RESTORE_PROPERTIES)) values[name] = this.valueOf(name);
-    for (const name of TYPED_RESTORE_PROPERTIES)
-      values[typePropertyOf(name)] = this.typed.get(name)?.type ?? 'str';
-    return values;
+    return this.typed.values(Object.keys(RESTORE_PROPERTIES), TYPED_RESTORE_PROPERTIES);
   }
 
   close(): void {
@@ -103,37 +100,16 @@ class RestoreForm {
     dialogOpened(undefined);
   }
 
-  private valueOf(name: string): unknown {
-    if (this.typed.get(name)?.isTyped) return this.typed.get(name)!.text;
-    switch (name) {
-      case 'include':
-      case 'exclude':
-        return readPatterns($(`#cloud-sync-${name}`));
-      case 'allowOverrides':
-        return readTicks($('#cloud-sync-overrides'));
-      default:
-        return field(name).is(':checkbox') ? isTicked(name) : field(name).val();
-    }
-  }
-
   private prepareTypedFields(): void {
-    const add = (name: string, fixed: JQuery, place: JQuery, label: string) =>
-      this.typed.set(name, new TypedField(name, this.node[name], fixed, place, label, () => this.refresh()));
-    for (const name of ['path', 'asOf']) {
-      const fixed = field(name).closest('.cloud-sync-with-button');
-      add(name, fixed, fixed.parent(), this.form.find(`label[for="node-input-${name}"]`).text().trim());
-    }
-    for (const name of ['include', 'exclude']) {
-      const title = this.form.find(`[data-title="${name}"]`);
-      add(name, listBox($(`#cloud-sync-${name}`)), title, title.text().trim());
-    }
+    for (const name of ['path', 'asOf']) this.typed.addField(name);
+    for (const name of ['include', 'exclude']) this.typed.addList(name, $(`#cloud-sync-${name}`));
   }
 
   /** The backup's files, names in plain, as they were at the chosen moment. */
   private pickerRoot(): PickerRoot | string {
     const task = nodeById(field('task').val());
     if (task === undefined) return t('follower.choose');
-    if (this.typed.get('include')?.isTyped || this.typed.get('asOf')?.isTyped) return t('typed.later');
+    if (this.typed.isTyped('include') || this.typed.isTyped('asOf')) return t('typed.later');
     const list = (folder: string, after?: string) =>
       post<FolderPage>(`tasks/${task.id}/folder`, { folder, after, asOf: textOf('asOf') });
     return { source: { list, join: joinRemote }, root: '' };

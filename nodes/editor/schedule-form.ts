@@ -43,6 +43,18 @@ export function scheduleSummary(schedule: string, enabled: boolean): string {
   return enabled ? text : `${text} · ${t('summary.off')}`;
 }
 
+/** The moment of a run as clocks show it in `timeZone`; undefined: the browser's. */
+export function runText(moment: Date, timeZone: string | undefined): string {
+  return moment.toLocaleString(undefined, {
+    timeZone,
+    weekday: 'short',
+    day: 'numeric',
+    month: 'short',
+    hour: '2-digit',
+    minute: '2-digit',
+  });
+}
+
 async function showNextRuns(line: JQuery, schedule: string): Promise<void> {
   if (schedule.trim() === '') {
     line.text(t('schedule.none'));
@@ -55,15 +67,7 @@ async function showNextRuns(line: JQuery, schedule: string): Promise<void> {
     line.text(t('schedule.wrong'));
     return;
   }
-  const options = {
-    timeZone: zone,
-    weekday: 'short',
-    day: 'numeric',
-    month: 'short',
-    hour: '2-digit',
-    minute: '2-digit',
-  } as const;
-  const times = runs.map((run) => run.toLocaleString(undefined, options)).join(' · ');
+  const times = runs.map((run) => runText(run, zone)).join(' · ');
   line.text(`${t('schedule.next')} ${times} (${zone})`);
   const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (

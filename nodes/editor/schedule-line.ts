@@ -2,24 +2,15 @@
 
 import { mayAct } from './api.js';
 import type { DeployedNode } from './deployed-node.js';
-import { scheduleSummary } from './schedule-form.js';
+import { runText, scheduleSummary } from './schedule-form.js';
 import { element, icon, nodeById, t } from './text.js';
 
 const BROWSER_ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 /** As clocks show it where Node-RED runs; the zone beside it where the browser's is another one. */
 function momentText(moment: number, timeZone: string | undefined): string {
-  const options = {
-    weekday: 'short',
-    day: 'numeric',
-    month: 'short',
-    hour: '2-digit',
-    minute: '2-digit',
-  } as const;
-  const text = new Date(moment).toLocaleString(undefined, { ...options, timeZone });
-  const isOther =
-    timeZone !== undefined &&
-    text !== new Date(moment).toLocaleString(undefined, { ...options, timeZone: BROWSER_ZONE });
+  const text = runText(new Date(moment), timeZone);
+  const isOther = timeZone !== undefined && text !== runText(new Date(moment), BROWSER_ZONE);
   return isOther ? `${text} (${timeZone})` : text;
 }
 

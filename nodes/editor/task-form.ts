@@ -1,7 +1,7 @@
 /** The dialog of cloud-sync. */
 
 import { LISTED_OVERRIDES, TASK_PROPERTIES } from '../properties.js';
-import { TYPED_TASK_PROPERTIES, typePropertyOf } from '../typed-inputs.js';
+import { TYPED_TASK_PROPERTIES } from '../typed-inputs.js';
 import { post } from './api.js';
 import { fillChoice } from './choice.js';
 import { CloudSide, remoteSource } from './cloud-side.js';
@@ -10,18 +10,9 @@ import { credentialOfNode } from './credential-form.js';
 import { DryRunPanel } from './dry-run-panel.js';
 import { FieldReasons } from './field-reasons.js';
 import { folderBrowser, localSource } from './folder-browser.js';
-import {
-  field,
-  fillTicks,
-  isTicked,
-  readTicks,
-  remoteOf,
-  shownValue,
-  showSummaries,
-  textOf,
-} from './form-fields.js';
+import { field, fillTicks, isTicked, remoteOf, shownValue, showSummaries, textOf } from './form-fields.js';
 import { includePicker } from './include-picker.js';
-import { bandwidthList, listBox, patternList, readBandwidth, readPatterns } from './lists.js';
+import { bandwidthList, patternList, readPatterns } from './lists.js';
 import { showProviderOptions } from './provider-options.js';
 import { openRecoverySheet } from './recovery-tray.js';
 import { scanPanel } from './scan-panel.js';
@@ -29,7 +20,7 @@ import { prepareSchedule } from './schedule-form.js';
 import { TASK_SUMMARIES } from './task-summaries.js';
 import { element, icon, t } from './text.js';
 import { prepareTransfers } from './transfers-choice.js';
-import { TypedField } from './typed-field.js';
+import { TypedFields } from './typed-field.js';
 import { dialogOpened, taskProblem } from './validation.js';
 
 function showConsequence(form: JQuery): void {
@@ -59,11 +50,12 @@ function generatePassword(): string {
 class TaskForm {
   private readonly form = field('name').closest('.cloud-sync-form');
   private readonly side: CloudSide;
-  private readonly typed = new Map<string, TypedField>();
+  private readonly typed: TypedFields;
   private readonly dryRun: DryRunPanel;
 
   constructor(private readonly node: EditorNode) {
     const { form } = this;
+    this.typed = new TypedFields(form, node, () => this.refresh());
     dialogOpened(node);
     this.fillIn();
     this.side = new CloudSide(form, (credential) => showProviderOptions(credential?.provider as string));
@@ -95,7 +87,7 @@ class TaskForm {
         .trigger('select');
     });
     new FieldReasons(form, Object.keys(TASK_PROPERTIES), (name) =>
-      taskProblem(node, name, this.valueOf(name)),
+      taskProblem(node, name, this.typed.valueOf(name)),
     );
     form.on('input change', () => this.refresh());
     this.refresh();
@@ -103,11 +95,7 @@ class TaskForm {
 
   /** Everything as it stands in the dialog, as it would be saved. */
   values(): Record<string, unknown> {
-    const values: Record<string, unknown> = {};
-    for (const name of Object.keys(TASK_PROPERTIES)) values[name] = this.valueOf(name);
-    for (const name of TYPED_TASK_PROPERTIES)
-      values[typePropertyOf(name)] = this.typed.get(name)?.type ?? 'str';
-    return values;
+    return this.typed.values(Object.keys(TASK_PROPERTIES), TYPED_TASK_PROPERTIES);
   }
 
   close(): void {
@@ -121,21 +109,6 @@ class TaskForm {
   }
   private get folder(): string {
     return textOf('folder').replace(/^\/+|\/+$/g, '');
-  }
-
-  private valueOf(name: string): unknown {
-    if (this.typed.get(name)?.isTyped) return this.typed.get(name)!.text;
-    switch (name) {
-      case 'include':
-      case 'exclude':
-        return readPatterns($(`#cloud-sync-${name}`));
-      case 'bandwidthLimit':
-        return readBandwidth($('#cloud-sync-bandwidth'));
-      case 'allowOverrides':
-        return readTicks($('#cloud-sync-overrides'));
-      default:
-        return field(name).is(':checkbox') ? isTicked(name) : field(name).val();
-    }
   }
 
   private fillIn(): void {
@@ -170,25 +143,14 @@ class TaskForm {
   }
 
   private prepareTypedFields(): void {
-    const add = (name: string, fixed: JQuery, place: JQuery, label: string) =>
-      this.typed.set(name, new TypedField(name, this.node[name], fixed, place, label, () => this.refresh()));
-    for (const name of ['path', 'bucket', 'folder']) {
-      const fixed = field(name).closest('.cloud-sync-with-button');
-      add(name, fixed, fixed.parent(), this.form.find(`label[for="node-input-${name}"]`).text().trim());
-    }
-    for (const [name, list] of [
-      ['include', '#cloud-sync-include'],
-      ['exclude', '#cloud-sync-exclude'],
-      ['bandwidthLimit', '#cloud-sync-bandwidth'],
-    ] as const) {
-      const title = this.form.find(`[data-title="${name}"]`);
-      add(name, listBox($(list)), title, title.text().trim());
-    }
+    for (const name of ['path', 'bucket', 'folder']) this.typed.addField(name);
+    for (const name of ['include', 'exclude']) this.typed.addList(name, $(`#cloud-sync-${name}`));
+    this.typed.addList('bandwidthLimit', $('#cloud-sync-bandwidth'));
   }
 
   /** What is said of values that only a flow knows, where one of `names` is such a one. */
   private unknown(names: readonly string[]): string | undefined {
-    return names.some((name) => this.typed.get(name)?.isTyped) ? t('typed.later') : undefined;
+    return names.some((name) => this.typed.isTyped(name)) ? t('typed.later') : undefined;
   }
 
   /** Why no files can be ticked. */

@@ -4,7 +4,8 @@
  */
 
 import { INPUT_TYPES, typePropertyOf } from '../typed-inputs.js';
-import { field } from './form-fields.js';
+import { field, isTicked, readTicks } from './form-fields.js';
+import { listBox, readBandwidth, readPatterns } from './lists.js';
 import { element, icon, t } from './text.js';
 
 /** Node-RED's own types, and one that leads back to the plain field. */
@@ -13,7 +14,7 @@ function types(): unknown[] {
   return [{ value: fixed, label: t('typed.fixed'), icon: 'fa fa-pencil', hasValue: false }, ...others];
 }
 
-export class TypedField {
+class TypedField {
   private readonly typeInput: JQuery;
   private readonly holder = element('div', 'cloud-sync-typed-input').hide();
   private readonly toggle = element('button', 'red-ui-button cloud-sync-typed-toggle').attr('type', 'button');
@@ -110,5 +111,64 @@ export class TypedField {
 
   private showToggle(): void {
     this.toggle.toggleClass('selected', this.isTyped).attr('aria-pressed', String(this.isTyped));
+  }
+}
+
+/** A property as it stands in its own field. */
+function readField(name: string): unknown {
+  switch (name) {
+    case 'include':
+    case 'exclude':
+      return readPatterns($(`#cloud-sync-${name}`));
+    case 'bandwidthLimit':
+      return readBandwidth($('#cloud-sync-bandwidth'));
+    case 'allowOverrides':
+      return readTicks($('#cloud-sync-overrides'));
+    default:
+      return field(name).is(':checkbox') ? isTicked(name) : field(name).val();
+  }
+}
+
+/** The typed inputs of a dialog, and with them all that stands in it. */
+export class TypedFields {
+  private readonly fields = new Map<string, TypedField>();
+
+  constructor(
+    private readonly form: JQuery,
+    private readonly node: EditorNode,
+    private readonly onChange: () => void,
+  ) {}
+
+  /** Of a field that stands beside a button. */
+  addField(name: string): void {
+    const fixed = field(name).closest('.cloud-sync-with-button');
+    this.add(name, fixed, fixed.parent(), this.form.find(`label[for="node-input-${name}"]`));
+  }
+
+  /** Of a list below its title. */
+  addList(name: string, list: JQuery): void {
+    const title = this.form.find(`[data-title="${name}"]`);
+    this.add(name, listBox(list), title, title);
+  }
+
+  isTyped(name: string): boolean {
+    return this.fields.get(name)?.isTyped === true;
+  }
+
+  /** What stands in the dialog: each of `properties`, and of the `typed` ones the type beside them. */
+  values(properties: readonly string[], typed: readonly string[]): Record<string, unknown> {
+    const values: Record<string, unknown> = {};
+    for (const name of properties) values[name] = this.valueOf(name);
+    for (const name of typed) values[typePropertyOf(name)] = this.fields.get(name)?.type ?? 'str';
+    return values;
+  }
+
+  valueOf(name: string): unknown {
+    return this.isTyped(name) ? this.fields.get(name)!.text : readField(name);
+  }
+
+  private add(name: string, fixed: JQuery, place: JQuery, label: JQuery): void {
+    const text = label.text().trim();
+    this.fields.set(name, new TypedField(name, this.node[name], fixed, place, text, this.onChange));
   }
 }
