@@ -11,6 +11,8 @@ interface Locked {
   resolved?: string;
   integrity?: string;
   hasInstallScript?: boolean;
+  dependencies?: Record<string, string>;
+  optionalDependencies?: Record<string, string>;
 }
 
 const readJson = <T>(file: string) => JSON.parse(readFileSync(file, 'utf8')) as T;
@@ -31,6 +33,15 @@ function packagesIn(modules: string): string[] {
     .filter((file) => 'name' in readJson<object>(file) && 'version' in readJson<object>(file));
 }
 
+/** Where Node.js looks for `name` from a package in `place`, nearest first. */
+function placesOf(name: string, place: string): string[] {
+  const steps = place === '' ? [] : place.split('/node_modules/');
+  return Array.from({ length: steps.length + 1 }, (_, index) => {
+    const above = steps.slice(0, steps.length - index).join('/node_modules/');
+    return above === '' ? `node_modules/${name}` : `${above}/node_modules/${name}`;
+  });
+}
+
 const MB = 1_000_000;
 
 describe('The supply chain', function () {
@@ -47,6 +58,18 @@ describe('The supply chain', function () {
         packages[name]!.dev === true || packages[name]!.hasInstallScript !== true,
         `${name} runs a script`,
       );
+    }
+  });
+
+  it('is locked whole, so that `npm ci` takes it on every system', () => {
+    const { packages } = readJson<{ packages: Record<string, Locked> }>('package-lock.json');
+    for (const [place, { dependencies, optionalDependencies }] of Object.entries(packages)) {
+      for (const name of Object.keys({ ...dependencies, ...optionalDependencies })) {
+        assert.ok(
+          placesOf(name, place).some((candidate) => candidate in packages),
+          `${place} needs ${name}`,
+        );
+      }
     }
   });
 
