@@ -3,7 +3,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { CloudSyncError, hasCode, throwIfAborted } from '../errors.js';
 import { hashContent } from '../stores/compare.js';
-import { contentOfBytes, contentOfOpened } from '../stores/content.js';
+import { contentOfBytes, contentOfOpened, fill } from '../stores/content.js';
 import { partContent, partRange, storedPartContent } from '../stores/parts.js';
 import type { ArrivedPart, Content, StoredObject, Upload } from '../stores/store.js';
 import { meteredContent } from './metered-content.js';
@@ -286,11 +286,7 @@ async function preparePart(
     const spare = spareBuffers.pop();
     const buffer = spare !== undefined && spare.length >= part.size ? spare : Buffer.allocUnsafe(part.size);
     const bytes = buffer.subarray(0, part.size);
-    let position = 0;
-    for await (const chunk of part.read()) {
-      bytes.set(chunk, position);
-      position += chunk.byteLength;
-    }
+    await fill(bytes, part, run.signal);
     hash?.update(bytes.subarray(hashed));
     const arrived = () => {
       // Only now: an attempt that was given up may still hold it. New memory for each part costs more than reading it.

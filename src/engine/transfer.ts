@@ -5,7 +5,7 @@
 
 import { hash } from 'node:crypto';
 import { CloudSyncError, hasCode } from '../errors.js';
-import { contentOfBytes, contentOfOpened } from '../stores/content.js';
+import { contentOfBytes, contentOfOpened, fill } from '../stores/content.js';
 import type { ObjectAttributes, OpenedObject, StoredObject, WriteOptions } from '../stores/store.js';
 import { hashingContent, meteredContent } from './metered-content.js';
 import { sendInParts } from './part-transfer.js';
@@ -127,7 +127,8 @@ async function sendWhole(sending: Sending): Promise<Sent> {
   }
   const release = await run.budget.take(size, run.signal);
   try {
-    const bytes = await readWhole(opened, run.signal);
+    const bytes = Buffer.allocUnsafe(size);
+    await fill(bytes, contentOfOpened(opened), run.signal);
     await opened.confirmUnchanged();
     const md5 = hash('md5', bytes, 'hex');
     const hashes = { ...options.hashes, md5: options.hashes?.md5 ?? md5 };
@@ -141,16 +142,6 @@ async function sendWhole(sending: Sending): Promise<Sent> {
   } finally {
     release();
   }
-}
-
-async function readWhole(opened: OpenedObject, signal: AbortSignal): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafe(opened.object.size);
-  let position = 0;
-  for await (const chunk of opened.read(0, opened.object.size, signal)) {
-    bytes.set(chunk, position);
-    position += chunk.byteLength;
-  }
-  return bytes;
 }
 
 function writeOptions(run: RunContext, job: TransferJob, opened: OpenedObject): WriteOptions {

@@ -1,8 +1,7 @@
 /** Whether a remote object holds certain bytes, found out by hashes and without reading it. */
 
 import { createHash } from 'node:crypto';
-import { throwIfAborted } from '../errors.js';
-import { forHashing } from './content.js';
+import { forEachChunk, forHashing } from './content.js';
 import type {
   ComparisonTrust,
   Content,
@@ -22,10 +21,13 @@ export async function hashContent(
   signal?: AbortSignal,
 ): Promise<Hashes> {
   const hashes = algorithms.map((algorithm) => createHash(algorithm));
-  for await (const chunk of forHashing(content).read()) {
-    throwIfAborted(signal);
-    for (const hash of hashes) hash.update(chunk);
-  }
+  await forEachChunk(
+    forHashing(content),
+    (chunk) => {
+      for (const hash of hashes) hash.update(chunk);
+    },
+    signal,
+  );
   return Object.fromEntries(algorithms.map((algorithm, index) => [algorithm, hashes[index]!.digest('hex')]));
 }
 

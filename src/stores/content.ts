@@ -4,6 +4,9 @@ import { CloudSyncError, throwIfAborted } from '../errors.js';
 import { unlessAborted } from './http/retry.js';
 import type { Content, OpenedObject } from './store.js';
 
+/** Memory that is read into again and again. Bytes. */
+const REUSED_CHUNK = 1024 * 1024;
+
 /**
  * Content that is in memory. The bytes must not be changed while it is in use.
  *
@@ -31,11 +34,19 @@ export function contentOfOpened(
   length = opened.object.size - offset,
 ): Content {
   checkRange(offset, length, opened.object.size);
-  return {
+  const content: Content = {
     size: length,
     read(from = 0, count = length - from) {
       checkRange(from, count, length);
       return opened.read(offset + from, count);
+    },
+  };
+  if (opened.readInto === undefined) return content;
+  return {
+    ...content,
+    async readInto(target, from) {
+      checkRange(from, target.byteLength, length);
+      await opened.readInto!(target, offset + from);
     },
   };
 }
@@ -66,6 +77,53 @@ export async function* readExactly(content: Content, signal?: AbortSignal): Asyn
     void Promise.resolve(iterator.return?.()).catch(() => {});
   }
   if (size !== content.size) throw sizeChanged(content.size, size);
+}
+
+/**
+ * Puts all of `content` into `target`, which is as long. Errors as {@link readExactly}; after one, `target` may still be
+ * written to and must not be used again.
+ */
+export async function fill(target: Uint8Array, content: Content, signal?: AbortSignal): Promise<void> {
+  throwIfAborted(signal);
+  if (target.byteLength !== content.size) throw sizeChanged(target.byteLength, content.size);
+  if (content.readInto !== undefined) return await unlessAborted(content.readInto(target, 0), signal);
+  let position = 0;
+  for await (const chunk of readExactly(content, signal)) {
+    target.set(chunk, position);
+    position += chunk.byteLength;
+  }
+}
+
+/**
+ * Calls `use` with the bytes of `content` in order, for hashing them: a chunk is valid only during the call, since its
+ * memory is used again. Errors as {@link readExactly}.
+ */
+export async function forEachChunk(
+  content: Content,
+  use: (chunk: Uint8Array) => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (content.readInto === undefined) {
+    for await (const chunk of readExactly(content, signal)) use(chunk);
+    return;
+  }
+  const length = Math.min(REUSED_CHUNK, content.size);
+  // Two buffers: one is read into while the other is used.
+  const buffers = [Buffer.allocUnsafe(length), Buffer.allocUnsafe(content.size > length ? length : 0)];
+  const readAt = async (offset: number): Promise<Uint8Array> => {
+    const chunk = buffers[(offset / length) & 1]!.subarray(0, content.size - offset);
+    await content.readInto!(chunk, offset);
+    return chunk;
+  };
+  throwIfAborted(signal);
+  let reading = content.size === 0 ? undefined : readAt(0);
+  for (let next = length; reading !== undefined; next += length) {
+    const chunk: Uint8Array = await unlessAborted(reading, signal);
+    reading = next < content.size ? readAt(next) : undefined;
+    // Its error is met at the next turn, where there is one.
+    reading?.catch(() => {});
+    use(chunk);
+  }
 }
 
 /** A content that was found to have other than its `expected` bytes. */

@@ -9,6 +9,9 @@ export function sliceContent(content: Content, offset: number, length: number): 
     size: length,
     bytes: content.bytes?.subarray(offset, offset + length),
     read: (from = 0, count = length - from) => content.read(offset + from, count),
+    ...(content.readInto === undefined
+      ? {}
+      : { readInto: (target: Uint8Array, from: number) => content.readInto!(target, offset + from) }),
   };
 }
 

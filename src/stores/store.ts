@@ -132,6 +132,8 @@ export interface Content {
   readonly unlimited?: Content;
   /** The bytes from `offset` (default 0), `length` of them (default all that follow). */
   read(offset?: number, length?: number): AsyncIterable<Uint8Array>;
+  /** As {@link OpenedObject.readInto}. Use `fill` and `forEachChunk` of content.ts, which do without it where it lacks. */
+  readInto?(target: Uint8Array, offset: number): Promise<void>;
 }
 
 /** What is stored beside the bytes. */
@@ -196,6 +198,11 @@ export interface OpenedObject {
    * middle is taken up where it was, by the store itself.
    */
   read(offset?: number, length?: number, signal?: AbortSignal): AsyncIterable<Uint8Array>;
+  /**
+   * Optional, for stores that can read into memory there is already: fills `target` with the bytes from `offset`; errors
+   * as for `read`. Nothing stops it: `target` is in use until it settles, also where nobody waits for it any more.
+   */
+  readInto?(target: Uint8Array, offset: number): Promise<void>;
   /** Throws CHANGED where it is another now than on opening (local files: size, times, inode; remote: nothing to do). */
   confirmUnchanged(): Promise<void>;
   close(): Promise<void>;
@@ -389,6 +396,8 @@ export interface Store {
   readonly confinedTo?: string | undefined;
   /** Throws BUCKET_NOT_FOUND, NO_PERMISSION ... where it can't be used. */
   check(signal?: AbortSignal): Promise<void>;
+  /** The first page of any listing tells all that `check` would: who lists next needs no check. Default: false. */
+  readonly listingChecks?: boolean;
   /** ms since the epoch by the server's clock, as far as it is known; default: this machine's. */
   serverTime?(): number;
   /**

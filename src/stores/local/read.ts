@@ -16,7 +16,7 @@ const CHUNK_SIZE = 256 * 1024;
 
 const readAsync = promisify(fs.read) as (
   fd: number,
-  buffer: Buffer,
+  buffer: Uint8Array,
   offset: number,
   length: number,
   position: number,
@@ -72,20 +72,22 @@ class OpenedFile implements OpenedObject {
     length = this.object.size - offset,
     signal?: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
-    if (!(offset >= 0 && length >= 0 && offset + length <= this.object.size)) {
-      throw new CloudSyncError('INTERNAL', `There are no ${length} bytes from ${offset}`, {
-        path: this.object.key,
-      });
-    }
+    this.#requireRange(offset, length);
     const end = offset + length;
     for (let position = offset; position < end; ) {
       throwIfAborted(signal);
       const wanted = Math.min(CHUNK_SIZE, end - position);
       const buffer = Buffer.allocUnsafe(wanted);
-      const count = await this.#readInto(buffer, position, this.object.size <= SMALL);
-      if (count === 0) throw changed(this.object.key);
+      const count = await this.#readSome(buffer, position);
       position += count;
       yield count === wanted ? buffer : buffer.subarray(0, count);
+    }
+  }
+
+  async readInto(target: Uint8Array, offset: number): Promise<void> {
+    this.#requireRange(offset, target.byteLength);
+    for (let done = 0; done < target.byteLength; ) {
+      done += await this.#readSome(target.subarray(done), offset + done);
     }
   }
 
@@ -108,14 +110,27 @@ class OpenedFile implements OpenedObject {
     this.#closeIfIdle();
   }
 
-  async #readInto(buffer: Buffer, position: number, synchronously: boolean): Promise<number> {
+  #requireRange(offset: number, length: number): void {
+    if (offset >= 0 && length >= 0 && offset + length <= this.object.size) return;
+    throw new CloudSyncError('INTERNAL', `There are no ${length} bytes from ${offset}`, {
+      path: this.object.key,
+    });
+  }
+
+  /** At least one byte; CHANGED where the file ends before. */
+  async #readSome(buffer: Uint8Array, position: number): Promise<number> {
     const fd = this.#usable();
+    const { key, size } = this.object;
     this.#reading++;
     try {
-      if (synchronously) return fs.readSync(fd, buffer, 0, buffer.length, position);
-      return (await readAsync(fd, buffer, 0, buffer.length, position)).bytesRead;
+      const count =
+        size <= SMALL
+          ? fs.readSync(fd, buffer, 0, buffer.length, position)
+          : (await readAsync(fd, buffer, 0, buffer.length, position)).bytesRead;
+      if (count === 0) throw changed(key);
+      return count;
     } catch (error) {
-      throw fromSystemError(error, this.object.key, 'read');
+      throw fromSystemError(error, key, 'read');
     } finally {
       this.#reading--;
       this.#closeIfIdle();

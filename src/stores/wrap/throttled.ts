@@ -76,6 +76,8 @@ function throttledObject(
   return replacing(opened, {
     read: (offset, length, signal) =>
       throttled(opened.read(offset, length, signal), limiter, signal ?? openSignal),
+    // It would go past the limiter.
+    readInto: undefined,
   });
 }
 
