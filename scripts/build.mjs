@@ -85,6 +85,7 @@ await Promise.all([
     esbuildPlugins: [sharedRuntime, leaveDynamicImports, collector],
   }),
   build({ ...onServer, entry: { 'runner/child': 'src/runner/child.ts' }, esbuildPlugins: [collector] }),
+  build({ ...onServer, entry: { 'runner/launcher-thread': 'src/runner/launcher-thread.ts' } }),
   build({
     ...common,
     entry: { editor: 'nodes/editor/editor.ts' },

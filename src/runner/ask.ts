@@ -4,13 +4,15 @@
  */
 
 import { abortedError, CloudSyncError, type ErrorRecord } from '../errors.js';
+import type { Launcher } from './launcher.js';
 import { describeEnd, lastLines, type ProcessEnd, SupervisedProcess } from './process.js';
 import type { Answer, AnswerTo, Question } from './questions.js';
 import { scrubber, secretsOf } from './scrub.js';
 import type { FromChild } from './transport.js';
 
 export interface AskOptions {
-  childFile: string;
+  /** Starts the children. */
+  launcher: Launcher;
   /** MiB. */
   memoryMb?: number;
   /** ms for one answer. */
@@ -81,7 +83,7 @@ export class QuestionPool {
     if (free !== undefined || this.#helpers.size >= this.#options.maxChildren) return free;
     const helper: Helper = {
       process: new SupervisedProcess({
-        childFile: this.#options.childFile,
+        launcher: this.#options.launcher,
         memoryMb: this.#options.memoryMb,
         onMessage: (message) => this.#onMessage(helper, message),
       }),

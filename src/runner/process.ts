@@ -1,12 +1,14 @@
 /** A child process as Node-RED's side sees it: started, watched, stopped, and its end put into words. */
 
-import { type ChildProcess, fork } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { LaunchedProcess, Launcher } from './launcher.js';
+import { identifyProcess, processState } from './process-identity.js';
 import type { FromChild, ToChild } from './transport.js';
 
 export interface ProcessOptions {
-  /** The built `child.js`. */
-  childFile: string;
+  /** Starts it. */
+  launcher: Launcher;
   /** MiB of memory (resident set) beyond which it is killed. */
   memoryMb: number;
   /** ms without any message after which it counts as hung and is killed; it says every 2 s that it is alive. */
@@ -25,6 +27,8 @@ export interface ProcessEnd {
   killedFor?: KillReason;
   /** It could not be started at all. */
   startError?: Error;
+  /** Why it was cut off from here; it was killed then. */
+  lost?: Error;
   /** Not even SIGKILL ended it: it hangs in a system call (a dead network mount) and will die with that. */
   abandoned: boolean;
   /** The last lines it wrote to its standard error. May hold secrets. */
@@ -39,7 +43,8 @@ const ABANDON_MS = 1500;
 /** ms to read what is left in channel and pipe after its end. */
 const DRAIN_MS = 500;
 const MEMORY_INTERVAL_MS = 250;
-const LAST_WORDS_BYTES = 8192;
+/** ms between two looks whether a process is gone whose end nobody reports. */
+const GONE_INTERVAL_MS = 250;
 const DEFAULT_HANG_MS = 600_000;
 
 /**
@@ -65,15 +70,20 @@ export class SupervisedProcess {
   /** Resolves when the child is really gone. Until then whatever it holds is held. */
   readonly exited: Promise<void>;
   readonly #options: ProcessOptions;
-  readonly #child: ChildProcess | undefined;
+  readonly #child: LaunchedProcess;
   readonly #timers = new Set<NodeJS.Timeout>();
+  /** Channel and standard error are read to the end. */
+  readonly #drained: Promise<void>;
   #resolveEnded!: (end: ProcessEnd) => void;
   #resolveExited!: () => void;
+  #resolveDrained!: () => void;
   #killedFor: KillReason | undefined;
   #startError: Error | undefined;
+  #lost: Error | undefined;
   #lastWords = '';
   #silentChecks = 0;
   #stopping = false;
+  #cutOff = false;
   #over = false;
 
   constructor(options: ProcessOptions) {
@@ -84,18 +94,20 @@ export class SupervisedProcess {
     this.exited = new Promise((resolve) => {
       this.#resolveExited = resolve;
     });
+    this.#drained = new Promise((resolve) => {
+      this.#resolveDrained = resolve;
+    });
     this.#child = this.#start();
+    this.#watchSilence();
   }
 
-  /** Undefined where it could not be started. */
+  /** Undefined until it was started: it is known when the first message comes. */
   get pid(): number | undefined {
-    return this.#child?.pid;
+    return this.#child.pid;
   }
 
   send(message: ToChild): void {
-    if (this.#child?.connected !== true) return;
-    // A channel that broke meanwhile shows as the child's end.
-    this.#child.send(message, () => undefined);
+    this.#child.send(message);
   }
 
   /** Asks it to end: a message, then SIGTERM, then SIGKILL after 5 s. */
@@ -103,7 +115,7 @@ export class SupervisedProcess {
     if (this.#stopping) return;
     this.#stopping = true;
     this.send({ type: 'abort' });
-    this.#later(TERMINATE_MS, () => this.#signal('SIGTERM'));
+    this.#later(TERMINATE_MS, () => this.#child.kill('SIGTERM'));
     this.#later(KILL_MS, () => this.kill('stopped'));
   }
 
@@ -111,59 +123,66 @@ export class SupervisedProcess {
   kill(reason: KillReason): void {
     if (this.#over) return;
     this.#killedFor ??= reason;
-    this.#signal('SIGKILL');
+    this.#child.kill('SIGKILL');
     this.#later(ABANDON_MS, () => this.#finish(null, null, true));
   }
 
-  #start(): ChildProcess | undefined {
-    try {
-      const child = fork(this.#options.childFile, [], {
-        execArgv: [`--max-old-space-size=${heapMb(this.#options.memoryMb)}`],
-        env: childEnvironment(process.env),
-        serialization: 'advanced',
-        stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-      });
-      child.on('message', (message: FromChild) => {
-        this.#silentChecks = 0;
-        if (!this.#over) this.#options.onMessage(message);
-      });
-      child.on('error', (error) => {
-        if (child.pid !== undefined) return;
-        this.#startError = error;
-        this.#finish(null, null, false);
-        this.#resolveExited();
-      });
-      child.on('exit', (code, signal) => void this.#onExit(child, code, signal));
-      child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-        this.#lastWords = (this.#lastWords + text).slice(-LAST_WORDS_BYTES);
-      });
-      child.on('disconnect', () => this.#later(DRAIN_MS, () => this.#signal('SIGKILL')));
-      if (child.pid !== undefined) {
-        this.#watchSilence();
-        if (process.platform === 'linux') void this.#watchMemory(child.pid);
-      }
-      return child;
-    } catch (error) {
-      this.#startError = error instanceof Error ? error : new Error(String(error));
-      queueMicrotask(() => {
-        this.#finish(null, null, false);
-        this.#resolveExited();
-      });
-      return undefined;
-    }
+  #start(): LaunchedProcess {
+    const { launcher, memoryMb, onMessage } = this.#options;
+    const execArgv = [`--max-old-space-size=${heapMb(memoryMb)}`];
+    return launcher.start<FromChild>(
+      { execArgv, env: childEnvironment(process.env) },
+      {
+        onStarted: () => {
+          if (process.platform === 'linux') void this.#watchMemory();
+        },
+        onFailed: (error) => {
+          this.#startError = error;
+          this.#finish(null, null, false);
+          this.#resolveExited();
+        },
+        onMessage: (message) => {
+          this.#silentChecks = 0;
+          if (!this.#over) onMessage(message);
+        },
+        onWords: (words) => {
+          this.#lastWords = words;
+        },
+        onClosed: () => this.#onClosed(),
+        onExited: (code, signal) => void this.#onExit(code, signal),
+        onLost: (error) => void this.#onLost(error),
+      },
+    );
   }
 
-  async #onExit(child: ChildProcess, code: number | null, signal: NodeJS.Signals | null): Promise<void> {
+  #onClosed(): void {
+    if (this.#child.connected) return;
+    if (!this.#cutOff) this.#later(DRAIN_MS, () => this.#child.kill('SIGKILL'));
+    this.#cutOff = true;
+    if (this.#child.silent) this.#resolveDrained();
+  }
+
+  async #onExit(code: number | null, signal: NodeJS.Signals | null): Promise<void> {
     // Its last message and last words may still be on their way.
-    const drained = Promise.all([
-      new Promise<void>((done) => (child.connected ? child.once('disconnect', done) : done())),
-      new Promise<void>((done) =>
-        child.stderr?.readableEnded === false ? child.stderr.once('end', done) : done(),
-      ),
-    ]);
-    await Promise.race([drained, new Promise((done) => setTimeout(done, DRAIN_MS).unref())]);
-    child.stderr?.destroy();
+    await Promise.race([this.#drained, delay(DRAIN_MS, undefined, { ref: false })]);
+    this.#child.release();
     this.#finish(code, signal, false);
+    this.#resolveExited();
+  }
+
+  /** Nobody will tell that it has exited; without its channel it ends, unless it hangs. */
+  async #onLost(error: Error): Promise<void> {
+    this.#lost = error;
+    const pid = this.#child.pid!;
+    try {
+      // Its exit was not seen, so its number is still its own.
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // Gone already.
+    }
+    this.#later(ABANDON_MS, () => this.#finish(null, null, true));
+    await untilGone(pid);
+    this.#finish(null, 'SIGKILL', false);
     this.#resolveExited();
   }
 
@@ -171,28 +190,17 @@ export class SupervisedProcess {
     if (this.#over) return;
     this.#over = true;
     for (const timer of this.#timers) clearTimeout(timer);
-    if (abandoned) {
-      // Node-RED must be able to end without it.
-      this.#child?.unref();
-      if (this.#child?.connected) this.#child.disconnect();
-      this.#child?.stderr?.destroy();
-    }
+    // Node-RED must be able to end without it.
+    if (abandoned) this.#child.release();
     this.#resolveEnded({
       code,
       signal,
       killedFor: this.#killedFor,
       startError: this.#startError,
+      lost: this.#lost,
       abandoned,
       lastWords: this.#lastWords,
     });
-  }
-
-  #signal(signal: NodeJS.Signals): void {
-    try {
-      this.#child?.kill(signal);
-    } catch {
-      // Gone already.
-    }
   }
 
   #later(ms: number, action: () => void): void {
@@ -215,11 +223,16 @@ export class SupervisedProcess {
     });
   }
 
-  async #watchMemory(pid: number): Promise<void> {
-    const used = await residentMb(pid);
+  async #watchMemory(): Promise<void> {
+    const used = await residentMb(this.#child.pid!);
     if (used !== undefined && used > this.#options.memoryMb) this.kill('memory');
-    else this.#later(MEMORY_INTERVAL_MS, () => void this.#watchMemory(pid));
+    else this.#later(MEMORY_INTERVAL_MS, () => void this.#watchMemory());
   }
+}
+
+async function untilGone(pid: number): Promise<void> {
+  const identity = await identifyProcess(pid);
+  while ((await processState(identity)) === 'alive') await delay(GONE_INTERVAL_MS, undefined, { ref: false });
 }
 
 /** proc(5): VmRSS, in kB. */
@@ -236,6 +249,7 @@ async function residentMb(pid: number): Promise<number | undefined> {
 export function describeEnd(end: ProcessEnd, memoryMb: number): string {
   const who = "The run's process";
   if (end.startError !== undefined) return `${who} could not be started: ${end.startError.message}`;
+  if (end.lost !== undefined) return `${who} was ended: ${end.lost.message}`;
   if (end.killedFor === 'memory') return `${who} used more than ${memoryMb} MB of memory and was ended`;
   if (/out of memory|Allocation failed|allocation failure/i.test(end.lastWords)) {
     return `${who} ran out of memory (it may use ${memoryMb} MB)`;

@@ -6,6 +6,7 @@ import { abortedError, asCloudSyncError, CloudSyncError, hasCode } from '../erro
 import type { Claim } from './claims.js';
 import type { ExecutionResult } from './execute.js';
 import type { History } from './history.js';
+import type { Launcher } from './launcher.js';
 import type { LockFiles } from './lock-files.js';
 import type { LockTable } from './locks.js';
 import { describeEnd, lastLines, type ProcessEnd, SupervisedProcess } from './process.js';
@@ -29,7 +30,7 @@ export interface RunListener {
 
 /** What runs share. */
 export interface RunSurroundings {
-  childFile: string;
+  launcher: Launcher;
   memoryMb: number;
   hangMs: number;
   slots: Slots;
@@ -188,9 +189,9 @@ export class Run {
   }
 
   #start(): SupervisedProcess {
-    const { childFile, memoryMb, hangMs, logLimits } = this.#surroundings;
+    const { launcher, memoryMb, hangMs, logLimits } = this.#surroundings;
     const child = new SupervisedProcess({
-      childFile,
+      launcher,
       memoryMb,
       hangMs,
       onMessage: (message) => this.#onMessage(message),

@@ -5,6 +5,7 @@ import type { Progress, RunReport } from '../engine/report.js';
 import { QuestionPool } from './ask.js';
 import { configurationHash } from './configuration.js';
 import { History } from './history.js';
+import { Launcher } from './launcher.js';
 import { LockFiles } from './lock-files.js';
 import { LockTable } from './locks.js';
 import type { AnswerTo, Question } from './questions.js';
@@ -20,7 +21,7 @@ export type { RunListener } from './run.js';
 export interface RunnerOptions {
   /** This package's folder under Node-RED's userDir. */
   dataFolder: string;
-  /** The built `child.js`. */
+  /** The built `child.js`, with `launcher-thread.js` beside it. */
   childFile: string;
   /** MiB one run's process may use; default 1024. */
   runMemoryMb?: number;
@@ -81,6 +82,7 @@ export class Runner {
   readonly #nodes = new Map<string, NodeRuns>();
   readonly #history: History;
   readonly #lockFiles: LockFiles;
+  readonly #launcher: Launcher;
   readonly #questions: QuestionPool;
   readonly #shared: Omit<RunSurroundings, 'onChange'>;
   readonly #changeListeners = new Set<(nodeId: string) => void>();
@@ -99,9 +101,10 @@ export class Runner {
     const { dataFolder, childFile, runMemoryMb, historyDays, maxRuns, hangMs } = this.#options;
     this.#history = new History(dataFolder, { runs: HISTORY_RUNS, days: historyDays });
     this.#lockFiles = new LockFiles(join(dataFolder, 'locks'));
-    this.#questions = new QuestionPool({ childFile });
+    this.#launcher = new Launcher({ childFile });
+    this.#questions = new QuestionPool({ launcher: this.#launcher });
     this.#shared = {
-      childFile,
+      launcher: this.#launcher,
       memoryMb: runMemoryMb,
       hangMs,
       slots: new Slots(maxRuns),
@@ -247,7 +250,10 @@ export class Runner {
       for (const run of [node.current, node.waiting]) if (run !== undefined) ends.push(run.finished);
       this.#abortAll(node, { message: 'Node-RED was stopped', interrupted: true });
     }
-    const all = Promise.all(ends).then(() => this.#history.settled());
+    // Who is told to end by a signal has it before Node-RED ends: one that hangs doesn't see that.
+    const all = Promise.all(ends).then(() =>
+      Promise.all([this.#history.settled(), this.#launcher.settled()]),
+    );
     await Promise.race([all, new Promise((resolve) => setTimeout(resolve, STOP_MS).unref())]);
     for (const { timer } of this.#changed.values()) clearTimeout(timer);
   }

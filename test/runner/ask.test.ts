@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AskOptions, QuestionPool } from '../../src/runner/ask.js';
+import { Launcher } from '../../src/runner/launcher.js';
 import type { TaskCredential } from '../../src/runner/task.js';
 import { bundle, isRunning, runRequest, temporaryFolder, until } from './support.js';
 
@@ -18,7 +19,7 @@ describe('Questions of the editor', () => {
   afterEach(() => pool.close());
 
   function open(options: Partial<AskOptions> = {}): void {
-    pool = new QuestionPool({ childFile, ...options });
+    pool = new QuestionPool({ launcher: new Launcher({ childFile }), ...options });
   }
 
   /** The fake child answers with its process id. */

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { build } from 'esbuild';
+import { type BuildOptions, build } from 'esbuild';
 import type { Progress, RunReport } from '../../src/engine/report.js';
 import type { RunListener } from '../../src/runner/runner.js';
 import type { RunRequest, TaskSettings } from '../../src/runner/task.js';
@@ -21,23 +21,28 @@ after(() => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 
-/** Bundles a file beside this one, as the package's build does with `child.ts`; the path of the result. */
+/**
+ * Bundles a file beside this one, as the package's build does with `child.ts`, and the launcher's thread beside it; the
+ * path of the result.
+ */
 export async function bundle(name: string): Promise<string> {
   // Within the package, where its dependencies are found.
   const folder = mkdtempSync(resolve('node_modules', '.runner-test-'));
   folders.push(folder);
   const outfile = join(folder, `${basename(name)}.cjs`);
   const { dependencies = {} } = JSON.parse(readFileSync('package.json', 'utf8')) as { dependencies?: object };
-  await build({
-    entryPoints: [resolve('test/runner', `${name}.ts`)],
-    outfile,
+  const shared: BuildOptions = {
     bundle: true,
     platform: 'node',
     format: 'cjs',
     target: 'node22',
     external: [...Object.keys(dependencies), 'sodium-native'],
     logLevel: 'error',
-  });
+  };
+  await Promise.all([
+    build({ ...shared, entryPoints: [resolve('test/runner', `${name}.ts`)], outfile }),
+    build({ ...shared, entryPoints: [resolve('src/runner/launcher-thread.ts')], outdir: folder }),
+  ]);
   return outfile;
 }
 

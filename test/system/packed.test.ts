@@ -69,6 +69,7 @@ describe('The packed package', function () {
       'resources/editor.js',
       'resources/editor.css',
       'dist/runner/child.js',
+      'dist/runner/launcher-thread.js',
       'dist/nodes/runtime.js',
       ...runtimes,
       ...runtimes.map((file) => file.replace(/\.js$/, '.html')),
