@@ -53,6 +53,11 @@ export class Deletions {
     this.due = new SpooledList(join(run.settings.workFolder, `deletes-${process.pid}`));
   }
 
+  /** Whether anything may have to be deleted. */
+  get any(): boolean {
+    return this.due.length > 0 || this.folders.length > 0;
+  }
+
   add(path: string, sortKey: string, object: StoredObject): void {
     const relativeKey = object.key.slice(this.run.destination.prefix.length);
     this.foreign ??= this.run.settings.otherTasks?.find(({ prefix }) => relativeKey.startsWith(prefix));

@@ -18,13 +18,20 @@ export class FileLanes {
     this.large = new WorkLane(Math.min(LARGE_AT_ONCE, maximum), WAITING);
   }
 
-  /** Returns when there is room for the next one. What goes wrong with `work` is taken note of under `path`. */
+  /**
+   * Returns when there is room for the next one. What goes wrong with `work` is taken note of under `path`. Throws
+   * ListedTooEarly where what led to `work` doesn't stand any more.
+   */
   async add(path: string, work: () => Promise<void>): Promise<void> {
+    const holding = this.run.holdLease();
+    if (holding !== undefined) await holding;
     await this.small.add(() => this.guarded(path, work));
   }
 
   /** The same for the transfer of a large file. */
   async addLarge(path: string, work: () => Promise<void>): Promise<void> {
+    const holding = this.run.holdLease();
+    if (holding !== undefined) await holding;
     await this.large.add(() => this.guarded(path, work));
   }
 

@@ -77,6 +77,7 @@ export class Meetings implements Walker {
   async finish(): Promise<void> {
     await this.heldBack.finish();
     await this.folders.passTo('');
+    if (this.deletions.any) await this.run.holdLease();
     await this.takeNewFiles();
   }
 
@@ -231,6 +232,8 @@ export class Meetings implements Walker {
 
   private async addTransfer(file: NewFile, present: StoredObject | undefined): Promise<void> {
     const { run } = this;
+    const holding = run.holdLease();
+    if (holding !== undefined) await holding;
     let job: TransferJob;
     try {
       if (!run.isPush && !(await this.isToBeSent(file.path, file.source))) return;

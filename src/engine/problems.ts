@@ -24,6 +24,16 @@ export class Problems {
     this.onProblem('error', error);
   }
 
+  /** Gives what forgets all that comes after now. */
+  mark(): () => void {
+    const [errors, warnings, count] = [this.errors.length, this.warnings.length, this.errorCount];
+    return () => {
+      this.errors.length = errors;
+      this.warnings.length = warnings;
+      this.errorCount = count;
+    };
+  }
+
   /** Worth saying, no failure. */
   warning(thrown: unknown, path?: string): void {
     const error = asCloudSyncError(thrown);

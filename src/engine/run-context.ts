@@ -7,7 +7,7 @@ import { ByteBudget } from './byte-budget.js';
 import type { ChangingFiles } from './changing-files.js';
 import { EarlyDeletions } from './early-deletions.js';
 import type { Filter } from './filter.js';
-import type { Lease } from './lease.js';
+import type { LateLease } from './late-lease.js';
 import type { Location } from './location.js';
 import type { OwnersNotKept } from './owners.js';
 import { Problems } from './problems.js';
@@ -129,7 +129,9 @@ export class RunContext {
   /** Fires when the run is stopped from outside or can't go on. */
   readonly signal: AbortSignal;
   /** Held while the remote side is written to. */
-  lease?: Lease;
+  lease?: LateLease;
+  /** When the listing of both sides began, the last time, by `performance.now()`. */
+  listedSince = Number.NEGATIVE_INFINITY;
   /** Archived objects that are still waited for. */
   frozen = 0;
   /** Files that were equal on both sides: too many for a line each in the log. */
@@ -187,6 +189,14 @@ export class RunContext {
     if (error.code === 'ABORTED' && this.signal.aborted) return;
     this.problems.error(error, path);
     if (hasCode(error, ...FATAL)) this.stop.abort();
+  }
+
+  /**
+   * Call it before anything that the listings have decided. Undefined: it may be done. Throws ListedTooEarly where another
+   * run may have written since.
+   */
+  holdLease(): Promise<void> | undefined {
+    return this.lease?.hold(this.listedSince);
   }
 
   /** The first file is on its way; the listing may still go on. */

@@ -5,6 +5,7 @@
 
 import { CloudSyncError } from '../errors.js';
 import { Deletions } from './deletions.js';
+import { PrefixInUse } from './late-lease.js';
 import { Meetings } from './meetings.js';
 import { transferObstructed } from './obstacles.js';
 import { removeUpload } from './part-transfer.js';
@@ -12,13 +13,18 @@ import type { RunContext } from './run-context.js';
 import type { UploadJournal } from './upload-journal.js';
 import { walkBothSides } from './walk.js';
 
-/** Carries the run out. What went wrong stands in `run.problems`; rejects only where the run can't begin. */
+/**
+ * Carries the run out. What went wrong stands in `run.problems`; rejects only where the run can't begin, with PrefixInUse
+ * where it is not to wait for another one. The lease is given back at the end.
+ */
 export async function runTransfer(run: RunContext): Promise<void> {
   run.host.phase('listing');
   await checkSides(run);
   run.backup?.check();
   await run.index?.recover(run.signal);
   const deletions = new Deletions(run);
+  // A first run has something to do: its lease can be had while the listing is on its way.
+  if (run.index?.hasEntries !== true) run.lease?.begin().catch(() => {});
   try {
     const meetings = await transferDifferences(run, deletions);
     if (run.signal.aborted) return;
@@ -33,15 +39,24 @@ export async function runTransfer(run: RunContext): Promise<void> {
     await run.otherUploads?.warn(run);
     await run.backup?.removeOld(Date.now());
   } catch (error) {
+    if (error instanceof PrefixInUse) throw error;
     run.fail(error);
   } finally {
-    logUnchanged(run);
-    deletions.dispose();
-    if (!run.settings.dryRun) {
-      await run.index?.finish(run.signal);
-      run.journal?.close();
+    const released = run.lease?.release();
+    try {
+      await finish(run, deletions);
+    } finally {
+      await released;
     }
   }
+}
+
+async function finish(run: RunContext, deletions: Deletions): Promise<void> {
+  logUnchanged(run);
+  deletions.dispose();
+  if (run.settings.dryRun) return;
+  await run.index?.finish(run.signal);
+  run.journal?.close();
 }
 
 function logUnchanged(run: RunContext): void {

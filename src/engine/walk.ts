@@ -1,6 +1,7 @@
 /** The way over both sides that transferring and verifying share: which keys of theirs a run meets, and under which paths. */
 
 import { throwIfAborted } from '../errors.js';
+import { ListedTooEarly } from './late-lease.js';
 import { listBothSides, OrderBroken } from './listing.js';
 import { namedKind, pathOfKey } from './location.js';
 import { type Meeting, march } from './march.js';
@@ -17,24 +18,37 @@ export interface Walker {
   drain(): Promise<void>;
 }
 
+/** So long may a listing go on without the lease that a change would need: others may write as long. ms. */
+const WITHOUT_LEASE_MS = 2_000;
+
 /**
  * Takes a walker over both sides (and the index, where there is one); gives the one that went all the way. Where a listing
- * turns out not to be in the order it promised, all begins again with a new walker and sorted listings.
+ * turns out not to be in the order it promised, all begins again with a new walker and sorted listings; where another run
+ * wrote meanwhile, with new listings.
  */
 export async function walkBothSides<W extends Walker>(
   run: RunContext,
   newWalker: () => W,
   index?: RunContext['index'],
 ): Promise<W> {
-  try {
-    return await walkOnce(run, newWalker(), false, index);
-  } catch (error) {
-    if (!(error instanceof OrderBroken)) throw error;
-    run.log('listing', undefined, { level: 'warning', message: `${error.message}; it is sorted now` });
-    // All is looked at once more.
-    Object.assign(run.counts, { checked: 0, skipped: 0 });
-    run.unchanged = 0;
-    return walkOnce(run, newWalker(), true, index);
+  let sort = false;
+  for (;;) {
+    const forgetProblems = run.problems.mark();
+    try {
+      return await walkOnce(run, newWalker(), sort, index);
+    } catch (error) {
+      if (error instanceof OrderBroken && !sort) {
+        sort = true;
+        run.log('listing', undefined, { level: 'warning', message: `${error.message}; it is sorted now` });
+      } else if (error instanceof ListedTooEarly) {
+        forgetProblems();
+        run.host.phase('listing');
+        run.log('listing', undefined, { message: `${error.message}: it is listed anew` });
+      } else throw error;
+      // All is looked at once more.
+      Object.assign(run.counts, { checked: 0, skipped: 0 });
+      run.unchanged = 0;
+    }
   }
 }
 
@@ -44,11 +58,13 @@ async function walkOnce<W extends Walker>(
   sort: boolean,
   index: RunContext['index'],
 ): Promise<W> {
+  run.listedSince = performance.now();
   const { local, remote } = listBothSides(run, sort);
   const { leaveOut } = run.settings;
   try {
     for await (const page of march(local, remote, index?.pages() ?? noEntries())) {
       throwIfAborted(run.signal);
+      if (performance.now() - run.listedSince > WITHOUT_LEASE_MS) await run.holdLease();
       for (const meeting of page) {
         if (!leaveOut.some((prefix) => meeting.sortKey.startsWith(prefix))) await walker.take(meeting);
       }

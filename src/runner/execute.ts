@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { BackupFolder } from '../engine/backup-folder.js';
 import { BandwidthLimiter } from '../engine/bandwidth.js';
 import { ChangingFiles } from '../engine/changing-files.js';
+import { PrefixInUse } from '../engine/late-lease.js';
 import { type Location, prefixOfFolder } from '../engine/location.js';
 import { checkPlace, rememberPlace } from '../engine/mount-guard.js';
 import { OtherUploads } from '../engine/other-uploads.js';
@@ -33,7 +34,7 @@ import { throttledStore } from '../stores/wrap/throttled.js';
 import { effectiveRun } from './claims.js';
 import { safeFileName, stateFolderOf } from './file-names.js';
 import { allMatch, withField } from './outcome.js';
-import { needsLease, PrefixInUse, takeLease } from './run-lease.js';
+import { leaseOf, needsLease } from './run-lease.js';
 import { filterOf, taskPlace, transferSettings } from './run-settings.js';
 import type { SnapshotView } from './snapshot.js';
 import type { RunRequest, TaskSettings } from './task.js';
@@ -148,12 +149,10 @@ class Running {
       mkdirSync(this.stateFolder, { recursive: true, mode: 0o700 });
       writeFileSync(unfinished, '');
     }
-    await this.takeLease(context);
-    try {
-      await runTransfer(context);
-    } finally {
-      await context.lease?.release();
+    if (needsLease(this.request, context)) {
+      context.lease = leaseOf(this.request, context, () => this.openLeaseStore(), this.host.leaseMs);
     }
+    await runTransfer(context);
     // What couldn't be told from another host's work is looked for again.
     if (writesLocal && !isUndecided) rmSync(unfinished, { force: true });
     if (dryRun || context.problems.any) return;
@@ -162,12 +161,10 @@ class Running {
       rememberTaskPlace(this.stateFolder, taskPlace(this.request, this.bare!));
   }
 
-  private async takeLease(context: RunContext): Promise<void> {
-    if (!needsLease(this.request, context)) return;
+  private async openLeaseStore(): Promise<Store> {
     // In a class that can be read at any time.
     this.leaseAccount = await this.openAccount({ storageClass: '', deleteVersions: false });
-    const store = this.leaseAccount.openStore(this.request.task.bucket);
-    context.lease = await takeLease(this.request, context, store, this.host.leaseMs);
+    return this.leaseAccount.openStore(this.request.task.bucket);
   }
 
   private get stateFolder(): string {
@@ -185,7 +182,7 @@ class Running {
     this.account = await this.openAccount({ storageClass, deleteVersions }, this.guard());
     const bare = this.account.openStore(task.bucket);
     // What an account can do (versions, order of listing) may be known only once it was asked.
-    await bare.check(host.signal);
+    if (bare.listingChecks !== true) await bare.check(host.signal);
     this.bare = bare;
     const folder = this.openLocal(effective.path);
     const local: Location = { store: folder, prefix: '', names: providerNames(folder.features.names) };

@@ -96,6 +96,10 @@ export class S3Store implements Store {
     return this.#confinedTo;
   }
 
+  get listingChecks(): boolean {
+    return this.settings.findConfinement === undefined;
+  }
+
   async check(signal?: AbortSignal): Promise<void> {
     this.#confinedTo = await this.settings.findConfinement?.(signal);
     await this.#looker.check(this.#confinedTo, signal);
