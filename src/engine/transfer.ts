@@ -129,10 +129,9 @@ async function sendWhole(sending: Sending): Promise<Sent> {
   try {
     const bytes = Buffer.allocUnsafe(size);
     await fill(bytes, contentOfOpened(opened), run.signal);
-    await opened.confirmUnchanged();
+    // That it didn't change while it was read, and that the lease holds, is asked by `beforeCommit`.
     const md5 = hash('md5', bytes, 'hex');
     const hashes = { ...options.hashes, md5: options.hashes?.md5 ?? md5 };
-    await run.lease?.confirm();
     const destination = await store.write(job.destinationKey, contentOfBytes(bytes, md5), {
       ...options,
       hashes,

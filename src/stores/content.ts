@@ -44,9 +44,9 @@ export function contentOfOpened(
   if (opened.readInto === undefined) return content;
   return {
     ...content,
-    async readInto(target, from) {
+    readInto(target, from) {
       checkRange(from, target.byteLength, length);
-      await opened.readInto!(target, offset + from);
+      return opened.readInto!(target, offset + from);
     },
   };
 }
@@ -86,7 +86,11 @@ export async function* readExactly(content: Content, signal?: AbortSignal): Asyn
 export async function fill(target: Uint8Array, content: Content, signal?: AbortSignal): Promise<void> {
   throwIfAborted(signal);
   if (target.byteLength !== content.size) throw sizeChanged(target.byteLength, content.size);
-  if (content.readInto !== undefined) return await unlessAborted(content.readInto(target, 0), signal);
+  if (content.readInto !== undefined) {
+    const reading = content.readInto(target, 0);
+    if (reading !== undefined) await unlessAborted(reading, signal);
+    return;
+  }
   let position = 0;
   for await (const chunk of readExactly(content, signal)) {
     target.set(chunk, position);

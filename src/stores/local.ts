@@ -15,6 +15,7 @@ import { AttributeCopier } from './local/attribute-copier.js';
 import { copyFile } from './local/copy.js';
 import { type DiskName, diskNameLength, diskNamesOf } from './local/file-names.js';
 import { type ComposedTree, type Folder, Root } from './local/folders.js';
+import { LastFolder } from './local/last-folder.js';
 import { type LinkContent, readLink, type StoreWithLinks, writeLink } from './local/links.js';
 import { openFile } from './local/read.js';
 import { describedObjectOf, specialFile } from './local/stat.js';
@@ -108,9 +109,11 @@ class LocalStore implements StoreWithLinks {
   readonly #root: Root;
   readonly #follow: boolean;
   readonly #copier: AttributeCopier;
+  readonly #lastRead: LastFolder;
 
   constructor(root: Root, options: LocalStoreOptions) {
     this.#root = root;
+    this.#lastRead = new LastFolder(root);
     this.identity = `file://${root.path}`;
     this.#follow = options.followSymlinks ?? false;
     this.#copier = new AttributeCopier(options.onProblem ?? (() => {}), options.onOwnerNotKept);
@@ -151,7 +154,7 @@ class LocalStore implements StoreWithLinks {
   }
 
   async open(key: string, options: OpenOptions = {}): Promise<OpenedObject> {
-    return openFile(this.#root, key, options, this.#follow);
+    return openFile(this.#root, key, options, this.#follow, this.#lastRead);
   }
 
   readLink(key: string): LinkContent | undefined {
@@ -325,6 +328,7 @@ class LocalStore implements StoreWithLinks {
 
   async close(): Promise<void> {
     this.#copier.close();
+    this.#lastRead.forget();
   }
 
   /**

@@ -133,7 +133,7 @@ export interface Content {
   /** The bytes from `offset` (default 0), `length` of them (default all that follow). */
   read(offset?: number, length?: number): AsyncIterable<Uint8Array>;
   /** As {@link OpenedObject.readInto}. Use `fill` and `forEachChunk` of content.ts, which do without it where it lacks. */
-  readInto?(target: Uint8Array, offset: number): Promise<void>;
+  readInto?(target: Uint8Array, offset: number): Promise<void> | undefined;
 }
 
 /** What is stored beside the bytes. */
@@ -182,9 +182,10 @@ export interface OpenOptions {
   firstRead?: { offset: number; length: number };
   /**
    * What a listing of this store says about the object, where the caller has it: a store whose downloads come without
-   * time and metadata (Google Cloud Storage) need not ask for them. An object replaced since is opened as it is now.
+   * time and metadata (Google Cloud Storage) need not ask for them, the local disk need not look what it is before it is
+   * opened. An object replaced since is opened as it is now.
    */
-  listed?: Pick<StoredObject, 'versionId' | 'modificationTime' | 'metadata'>;
+  listed?: Pick<StoredObject, 'versionId' | 'modificationTime' | 'metadata'> & { kind?: ObjectKind };
   signal?: AbortSignal;
 }
 
@@ -201,8 +202,9 @@ export interface OpenedObject {
   /**
    * Optional, for stores that can read into memory there is already: fills `target` with the bytes from `offset`; errors
    * as for `read`. Nothing stops it: `target` is in use until it settles, also where nobody waits for it any more.
+   * Undefined where it is done at once.
    */
-  readInto?(target: Uint8Array, offset: number): Promise<void>;
+  readInto?(target: Uint8Array, offset: number): Promise<void> | undefined;
   /** Throws CHANGED where it is another now than on opening (local files: size, times, inode; remote: nothing to do). */
   confirmUnchanged(): Promise<void>;
   close(): Promise<void>;

@@ -18,7 +18,7 @@ const MAX_REMEMBERED = 1000;
 const FOLDER_FLAGS = fs.constants.O_DIRECTORY | fs.constants.O_NOFOLLOW;
 
 /** Whether the kernel tells the path of a descriptor. */
-const canNameDescriptors = process.platform === 'linux' && fs.existsSync('/proc/self/fd');
+export const canNameDescriptors = process.platform === 'linux' && fs.existsSync('/proc/self/fd');
 
 /** A folder below the root, held while something is done in it. */
 export class Folder {
@@ -46,6 +46,11 @@ export class Folder {
   /** As {@link at}, for another process of the same user, as long as this folder is open. */
   atFromOutside(name: DiskName): DiskName {
     return joinPath(this.#fd === -1 ? this.path : `/proc/${process.pid}/fd/${this.#fd}`, name);
+  }
+
+  /** Whether the kernel says that it still lies at its path, with no symbolic link on the way. */
+  isAtItsPath(): boolean {
+    return this.#fd !== -1 && isDescriptorOf(this.#fd, this.path);
   }
 
   /** Makes the names in it, and that of itself and the folders above it, survive a power cut. */
