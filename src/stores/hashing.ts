@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { CloudSyncError } from '../errors.js';
-import type { HashAlgorithm, Hashes } from './store.js';
+import type { Content, HashAlgorithm, Hashes } from './store.js';
 
 interface Digest {
   update(bytes: Uint8Array): void;
@@ -37,6 +37,25 @@ export function requireHashes(expected: Hashes, found: Hashes, path: string): vo
       { path },
     );
   }
+}
+
+/** The hashes of what is in memory: of `content`, whose bytes are `bytes`. One that it brings isn't computed again. */
+export function hashesOf(
+  { md5 }: Pick<Content, 'md5'>,
+  bytes: Uint8Array,
+  algorithms: readonly HashAlgorithm[],
+): Hashes {
+  const found: Hashes = {};
+  for (const algorithm of algorithms) {
+    found[algorithm] = algorithm === 'md5' && md5 !== undefined ? md5 : hashOf(bytes, algorithm);
+  }
+  return found;
+}
+
+function hashOf(bytes: Uint8Array, algorithm: HashAlgorithm): string {
+  const digest = newDigest(algorithm);
+  digest.update(bytes);
+  return digest.hex();
 }
 
 /** The algorithms named in `hashes`. */

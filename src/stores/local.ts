@@ -327,6 +327,7 @@ class LocalStore implements StoreWithLinks {
   }
 
   async close(): Promise<void> {
+    this.#root.close();
     this.#copier.close();
     this.#lastRead.forget();
   }

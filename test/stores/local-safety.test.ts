@@ -102,6 +102,36 @@ describe('a local folder is never left', () => {
     await failsWith('OBSTRUCTED', () => store.write('folder/secret', evil));
   });
 
+  it('when a folder that was written to before becomes a link, or another folder', async () => {
+    await store.write('folder/first', contentOfBytes(Buffer.from('first')));
+    fs.renameSync(place.path('folder'), place.path('moved'));
+    fs.symlinkSync(place.outside, place.path('folder'));
+    await failsWith('OBSTRUCTED', () => store.write('folder/second', evil));
+    fs.unlinkSync(place.path('folder'));
+    await store.write('folder/second', contentOfBytes(Buffer.from('second')));
+    fs.rmSync(place.path('folder'), { recursive: true });
+    fs.mkdirSync(place.path('folder'));
+    await store.write('folder/third', contentOfBytes(Buffer.from('third')));
+    assert.deepEqual(fs.readdirSync(place.path('moved')), ['first']);
+    assert.deepEqual(fs.readdirSync(place.path('folder')), ['third']);
+  });
+
+  it('keeps few folders open, and none once it is closed', async function () {
+    if (!fs.existsSync('/proc/self/fd')) this.skip();
+    const openFolders = () =>
+      fs.readdirSync('/proc/self/fd').filter((fd) => {
+        const link = `/proc/self/fd/${fd}`;
+        return fs.existsSync(link) && fs.readlinkSync(link).startsWith(place.root);
+      }).length;
+    for (let index = 0; index < 100; index++) {
+      await store.write(`folder ${index}/file`, contentOfBytes(Buffer.from('content')));
+    }
+    const kept = openFolders();
+    assert.ok(kept > 0 && kept < 30, `${kept} folders are open`);
+    await store.close();
+    assert.equal(openFolders(), 0);
+  });
+
   it('when a folder becomes a link between two parts of an upload', async () => {
     const upload = await store.createUpload('folder/secret', 4);
     fs.renameSync(place.path('folder'), place.path('moved'));

@@ -253,6 +253,8 @@ describe('writing to a local folder', () => {
       await failsWith('NOT_SUPPORTED', () => store.rename('folder', 'small/folder'));
       await store.deleteFolder('small');
     } finally {
+      // It keeps the folders open that it wrote to last.
+      await store.close();
       mount.unmount();
     }
   });
@@ -281,6 +283,7 @@ describe('writing to a local folder', () => {
     try {
       await failsWith('NO_PERMISSION', () => store.write('readonly/file', text('x')));
     } finally {
+      await store.close();
       mount.unmount();
     }
   });

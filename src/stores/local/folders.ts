@@ -3,6 +3,9 @@
  * replaced by a symbolic link that leads out of the root. On Linux a folder's descriptor is opened without reading it
  * (O_PATH), its real path is asked of the kernel and compared, and files in it are reached as `/proc/self/fd/N/name`,
  * which is what openat(2) does. Elsewhere the way is checked link by link and used by path.
+ *
+ * The folders written to last stay open for the next file in them. The kernel is asked for their path each time all the
+ * same: one that was moved, removed or replaced since doesn't have the expected one, and is opened anew.
  */
 
 import fs from 'node:fs';
@@ -15,6 +18,8 @@ import { fromSystemError, systemErrorName } from './system-errors.js';
 const O_PATH = 0o10000000;
 /** Paths kept in memory at most. */
 const MAX_REMEMBERED = 1000;
+/** Folders that stay open for the next file in them, at most. */
+const MAX_KEPT = 16;
 const FOLDER_FLAGS = fs.constants.O_DIRECTORY | fs.constants.O_NOFOLLOW;
 
 /** Whether the kernel tells the path of a descriptor. */
@@ -25,6 +30,8 @@ export class Folder {
   readonly #fd: number;
   readonly #root: Root;
   readonly #names: readonly DiskName[];
+  /** Who has it and hasn't closed it yet. */
+  #holders = 1;
 
   constructor(
     /** Its path; may lead elsewhere by the time it is used. */
@@ -59,8 +66,20 @@ export class Folder {
     this.#root.syncAbove(this.#names);
   }
 
+  /** One holder more, who has to close it too. */
+  hold(): this {
+    this.#holders++;
+    return this;
+  }
+
+  /** Whether its path still leads to it, as the kernel says. */
+  isInPlace(): boolean {
+    return this.#fd !== -1 && isDescriptorOf(this.#fd, this.path);
+  }
+
   close(): void {
-    if (this.#fd !== -1) fs.closeSync(this.#fd);
+    this.#holders--;
+    if (this.#holders === 0 && this.#fd !== -1) fs.closeSync(this.#fd);
   }
 
   [Symbol.dispose](): void {
@@ -80,6 +99,9 @@ export interface ComposedTree {
 export class Root {
   /** Folders whose own names, and those above, are known to survive a power cut; a few, the others are synced again. */
   readonly #durable = new Set<string>();
+  /** Held open for the next file in them, the one opened first first. */
+  readonly #kept = new Map<DiskName, Folder>();
+  #isClosed = false;
 
   constructor(
     /** Absolute, without symbolic links. */
@@ -99,19 +121,47 @@ export class Root {
     return (typeof joined === 'string' ? this.tree?.replaced.get(joined) : undefined) ?? joined;
   }
 
+  /** Closes what is kept open. What is opened later isn't kept. */
+  close(): void {
+    this.#isClosed = true;
+    for (const folder of this.#kept.values()) folder.close();
+    this.#kept.clear();
+  }
+
   /**
-   * Opens the folder that a key lies in. Throws NOT_FOUND where it is missing and isn't to be made, OBSTRUCTED where a
-   * file or a symbolic link stands on the way.
+   * Opens the folder that a key lies in; it stays open for the next file in it if it may be made (`create`), until the
+   * root is closed. Throws NOT_FOUND where it is missing and isn't to be made, OBSTRUCTED where a file or a symbolic link
+   * stands on the way.
    */
   openParent(key: string, create = false): { folder: Folder; name: DiskName } {
     const names = diskNamesOf(key);
     const name = names.pop();
     if (name === undefined) throw new CloudSyncError('INVALID_NAME', 'The root itself is no file');
     try {
-      return { folder: this.openFolder(names, create), name };
+      return { folder: create ? this.#openKept(names) : this.openFolder(names), name };
     } catch (error) {
       throw fromSystemError(error, key, create ? 'write' : 'reach');
     }
+  }
+
+  #openKept(names: readonly DiskName[]): Folder {
+    const path = this.pathOf(names);
+    const kept = this.#kept.get(path);
+    if (kept !== undefined) {
+      if (kept.isInPlace()) return kept.hold();
+      this.#kept.delete(path);
+      kept.close();
+    }
+    const folder = this.openFolder(names, true);
+    // A path of bytes would be found by no other; one that the kernel names differently can't be confirmed later.
+    if (this.#isClosed || typeof path !== 'string' || !folder.isInPlace()) return folder;
+    this.#kept.set(path, folder.hold());
+    if (this.#kept.size > MAX_KEPT) {
+      const [oldest] = this.#kept.keys();
+      this.#kept.get(oldest!)!.close();
+      this.#kept.delete(oldest!);
+    }
+    return folder;
   }
 
   /** Throws the operating system's errors and OBSTRUCTED. */

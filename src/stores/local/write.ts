@@ -3,7 +3,7 @@
 import fs, { type BigIntStats } from 'node:fs';
 import { promisify } from 'node:util';
 import { CloudSyncError, throwIfAborted } from '../../errors.js';
-import { algorithmsOf, Hasher, requireHashes } from '../hashing.js';
+import { algorithmsOf, Hasher, hashesOf, requireHashes } from '../hashing.js';
 import type { Content, ObjectAttributes, StoredObject, WriteOptions } from '../store.js';
 import type { AttributeCopier } from './attribute-copier.js';
 import type { DiskName } from './file-names.js';
@@ -36,6 +36,10 @@ export interface Draft {
   temporaryName: DiskName;
   name: DiskName;
   key: string;
+  /** What stood in its place when it was made, if that was looked at and little time has passed. */
+  found?: BigIntStats | 'nothing';
+  /** It has the mode of a new file already. */
+  hasUsualMode?: boolean;
 }
 
 /** Writes a whole file; see `Store.write`. */
@@ -49,14 +53,7 @@ export async function writeFile(
   throwIfAborted(options.signal);
   const { folder, name } = root.openParent(key, true);
   try {
-    // Refused before the first byte is fetched; looked at again before the rename.
-    requireConditions(lookAtTarget(folder, name, key), options, key);
-    return await withDraft(folder, name, key, async (draft) => {
-      const hasher = new Hasher(algorithmsOf(options.hashes));
-      await writeContent(draft.fd, content, 0, { key, hasher, signal: options.signal });
-      requireHashes(options.hashes ?? {}, hasher.finish(), key);
-      return await commit(draft, options, options, copier);
-    });
+    return await writeInto(folder, name, key, content, options, copier);
   } catch (error) {
     throw fromSystemError(error, key, 'write');
   } finally {
@@ -64,24 +61,62 @@ export async function writeFile(
   }
 }
 
-/** Makes a temporary file for `use` and removes it, unless it was put in its place. */
-export async function withDraft<T>(
+async function writeInto(
   folder: Folder,
   name: DiskName,
   key: string,
-  use: (draft: Draft) => Promise<T>,
-): Promise<T> {
-  const temporaryName = newWriteName();
-  const fd = fs.openSync(folder.at(temporaryName), NEW_FILE, 0o600);
-  const draft: Draft = { folder, fd, temporaryName, name, key };
+  content: Content,
+  options: WriteOptions,
+  copier: AttributeCopier,
+): Promise<StoredObject> {
+  // Refused before the first byte is fetched; looked at again before the rename.
+  const found = lookAtTarget(folder, name, key);
+  requireConditions(found, options, key);
+  // What replaces another file or gets a mode of its own is nobody else's to read until it has it.
+  const draft = newDraft(folder, name, key, found === undefined && options.metadata?.mode === undefined);
   try {
-    return await use(draft);
+    if (content.bytes === undefined) await writeStream(draft.fd, content, options, key);
+    else {
+      draft.found = found ?? 'nothing';
+      const writing = writeBytes(draft.fd, content, content.bytes, options, key);
+      if (writing !== undefined) await writing;
+    }
+    return await commit(draft, options, options, copier);
   } catch (error) {
-    removeIfThere(folder.at(temporaryName));
+    removeIfThere(folder.at(draft.temporaryName));
     throw error;
   } finally {
     closeDraft(draft);
   }
+}
+
+/** Makes the temporary file: for all whom the umask lets (a folder's default ACL, where it has one), or for its owner. */
+function newDraft(folder: Folder, name: DiskName, key: string, hasUsualMode: boolean): Draft {
+  const temporaryName = newWriteName();
+  const fd = fs.openSync(folder.at(temporaryName), NEW_FILE, hasUsualMode ? 0o666 : 0o600);
+  return { folder, fd, temporaryName, name, key, hasUsualMode };
+}
+
+async function writeStream(fd: number, content: Content, options: WriteOptions, key: string): Promise<void> {
+  const hasher = new Hasher(algorithmsOf(options.hashes));
+  await writeContent(fd, content, 0, { key, hasher, signal: options.signal });
+  requireHashes(options.hashes ?? {}, hasher.finish(), key);
+}
+
+/** Undefined where it is done already. The MD5 that the content brings was computed over this very memory. */
+function writeBytes(
+  fd: number,
+  content: Content,
+  bytes: Uint8Array,
+  options: WriteOptions,
+  key: string,
+): Promise<void> | undefined {
+  if (bytes.length !== content.size) throw wrongLength(key, content.size);
+  const { hashes } = options;
+  if (hashes !== undefined) requireHashes(hashes, hashesOf(content, bytes, algorithmsOf(hashes)), key);
+  if (bytes.length > SMALL) return writeAll(fd, bytes, 0);
+  writeSmall(fd, bytes, 0);
+  return undefined;
 }
 
 /** Closes the descriptor, once. */
@@ -114,13 +149,18 @@ export async function writeContent(
 }
 
 async function writeAll(fd: number, chunk: Uint8Array, position: number): Promise<void> {
+  if (chunk.length <= SMALL) {
+    writeSmall(fd, chunk, position);
+    return;
+  }
   for (let done = 0; done < chunk.length; ) {
-    const rest = chunk.length - done;
-    const written =
-      chunk.length <= SMALL
-        ? fs.writeSync(fd, chunk, done, rest, position + done)
-        : (await writeAsync(fd, chunk, done, rest, position + done)).bytesWritten;
-    done += written;
+    done += (await writeAsync(fd, chunk, done, chunk.length - done, position + done)).bytesWritten;
+  }
+}
+
+function writeSmall(fd: number, chunk: Uint8Array, position: number): void {
+  for (let done = 0; done < chunk.length; ) {
+    done += fs.writeSync(fd, chunk, done, chunk.length - done, position + done);
   }
 }
 
@@ -135,20 +175,17 @@ export async function commit(
   copier: AttributeCopier,
 ): Promise<StoredObject> {
   const { folder, fd, temporaryName, name, key } = draft;
-  const replaced = lookAtTarget(folder, name, key);
-  if (replaced?.isFile()) {
-    await takeOver(draft, replaced, copier);
-  } else {
-    if (!applyMetadata(fd, attributes.metadata)) {
-      copier.onOwnerNotKept({ key, ...ownerIn(attributes.metadata) });
-    }
-    if (wholeNumber(attributes.metadata?.mode, 8) === undefined) fs.fchmodSync(fd, 0o666 & ~process.umask());
-  }
+  const found = draft.found ?? lookAtTarget(folder, name, key);
+  const replaced = found === 'nothing' ? undefined : found;
+  if (replaced?.isFile()) await takeOver(draft, replaced, copier);
+  else applyAttributes(draft, attributes, copier);
   if (attributes.modificationTime !== undefined) setTime(fd, attributes.modificationTime);
   if (options.durable === true) fs.fsyncSync(fd);
   throwIfAborted(options.signal);
-  await options.beforeCommit?.();
-  throwIfAborted(options.signal);
+  if (options.beforeCommit !== undefined) {
+    await options.beforeCommit();
+    throwIfAborted(options.signal);
+  }
   requireConditions(lookAtTarget(folder, name, key), options, key);
   const { ino } = fs.fstatSync(fd, { bigint: true });
   // Before the rename, because a network file system tells only now of bytes that it could not write.
@@ -219,6 +256,14 @@ function putWhereNothingIs(folder: Folder, temporaryName: DiskName, name: DiskNa
     return;
   }
   fs.unlinkSync(folder.at(temporaryName));
+}
+
+/** Owner and mode of a file that replaces none. */
+function applyAttributes(draft: Draft, { metadata }: ObjectAttributes, copier: AttributeCopier): void {
+  const { fd, key } = draft;
+  if (!applyMetadata(fd, metadata)) copier.onOwnerNotKept({ key, ...ownerIn(metadata) });
+  const isModeGiven = wholeNumber(metadata?.mode, 8) !== undefined;
+  if (!isModeGiven && draft.hasUsualMode !== true) fs.fchmodSync(fd, 0o666 & ~process.umask());
 }
 
 /** Owner, group, mode, ACL and extended attributes of the replaced file, as far as rights allow. */
