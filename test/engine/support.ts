@@ -16,6 +16,7 @@ import { dirname, join } from 'node:path';
 import { BackupFolder } from '../../src/engine/backup-folder.js';
 import { ChangingFiles } from '../../src/engine/changing-files.js';
 import { compileFilter } from '../../src/engine/filter.js';
+import type { LateLease } from '../../src/engine/late-lease.js';
 import type { Location } from '../../src/engine/location.js';
 import { RESERVED_PREFIX } from '../../src/engine/location.js';
 import type { LogEntry } from '../../src/engine/report.js';
@@ -113,6 +114,7 @@ export interface RunOptions extends Partial<TransferSettings> {
   /** Verify instead of transferring. */
   verify?: VerifyOptions;
   backup?: { prefix: string; keepDays?: number };
+  lease?: LateLease;
   /** Put around the local side: to count or to disturb. */
   wrapLocal?: (store: Store) => Store;
 }
@@ -127,6 +129,7 @@ export async function runOnce(bench: Bench, options: RunOptions = {}) {
     signal,
     verify,
     backup,
+    lease,
     wrapLocal = (plain: Store) => plain,
     ...rest
   } = options;
@@ -164,6 +167,7 @@ export async function runOnce(bench: Bench, options: RunOptions = {}) {
   const journal = settings.dryRun ? undefined : new UploadJournal(join(state, 'uploads.jsonl'));
   const run = new RunContext(local, remote, settings, host, index, journal);
   run.changing = new ChangingFiles(join(state, 'changing.json'));
+  run.lease = lease;
   if (backup !== undefined) run.backup = new BackupFolder(run, backup.prefix, backup.keepDays ?? null);
   const findings = verify === undefined ? await runTransfer(run) : await runVerify(run, verify);
   await local.store.close();
