@@ -3,6 +3,7 @@
  * without either side being held in memory.
  */
 
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { StoredObject } from '../stores/store.js';
 import { compareUtf8 } from '../stores/utf8-order.js';
 import type { ListedObject } from './listing.js';
@@ -70,6 +71,9 @@ export async function* march(
   const remote = new Cursor(remotePages[Symbol.asyncIterator]());
   const index = new Cursor(indexPages[Symbol.asyncIterator]());
   try {
+    const asked = remote.fill();
+    await untilUnderWay(asked);
+    await Promise.all([local.fill(), asked, index.fill()]);
     for (;;) {
       await Promise.all([local.fill(), remote.fill(), index.fill()]);
       const meetings: Meeting[] = [];
@@ -89,6 +93,15 @@ export async function* march(
   } finally {
     await Promise.allSettled([local.close(), remote.close(), index.close()]);
   }
+}
+
+/** Lets a question to the far end go out before the local side, which is read synchronously, takes the thread. */
+async function untilUnderWay(asked: Promise<void>): Promise<void> {
+  // What goes wrong is heard by who waits for the answer.
+  asked.catch(() => {});
+  // One turn for the connection, one for the question.
+  await nextTurn();
+  await nextTurn();
 }
 
 function nextMeeting(
