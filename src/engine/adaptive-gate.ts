@@ -27,12 +27,11 @@ export class AdaptiveGate {
     return this.pinned ?? LIMIT;
   }
 
-  async enter(): Promise<void> {
-    if (this.inFlight < this.limit) {
-      this.inFlight++;
-      return;
-    }
-    await new Promise<void>((resolve) => this.waiters.push(resolve));
+  /** Undefined: entered at once. */
+  enter(): Promise<void> | undefined {
+    if (this.inFlight >= this.limit) return new Promise<void>((resolve) => this.waiters.push(resolve));
+    this.inFlight++;
+    return undefined;
   }
 
   /** `error` is what the file's transfer ended with. */

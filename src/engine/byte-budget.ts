@@ -17,24 +17,36 @@ export class ByteBudget {
     this.free = total;
   }
 
-  /** Waits, in order, until `bytes` are free; more than the whole budget counts as the whole budget. */
-  async take(bytes: number, signal?: AbortSignal): Promise<() => void> {
+  /**
+   * Waits, in order, until `bytes` are free; more than the whole budget counts as the whole budget. Gives what releases
+   * them, without a promise where they are free now. Throws ABORTED where `signal` has fired.
+   */
+  take(bytes: number, signal?: AbortSignal): (() => void) | Promise<() => void> {
     const wanted = Math.min(bytes, this.total);
-    if (this.waiters.length > 0 || this.free < wanted) {
-      await new Promise<void>((resolve) => this.waiters.push({ bytes: wanted, resolve }));
-    } else {
+    if (this.waiters.length === 0 && this.free >= wanted) {
+      throwIfAborted(signal);
       this.free -= wanted;
+      return this.releaseOf(wanted);
     }
-    let isHeld = true;
-    const release = () => {
-      if (!isHeld) return;
-      isHeld = false;
-      this.free += wanted;
-      this.serve();
-    };
+    return this.takeLater(wanted, signal);
+  }
+
+  private async takeLater(wanted: number, signal: AbortSignal | undefined): Promise<() => void> {
+    await new Promise<void>((resolve) => this.waiters.push({ bytes: wanted, resolve }));
+    const release = this.releaseOf(wanted);
     if (signal?.aborted) release();
     throwIfAborted(signal);
     return release;
+  }
+
+  private releaseOf(bytes: number): () => void {
+    let isHeld = true;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      this.free += bytes;
+      this.serve();
+    };
   }
 
   private serve(): void {

@@ -16,13 +16,17 @@ export class EmptyFolders {
     this.entered.length = 0;
   }
 
-  /** The listing goes on at `sortKey`: folders that it has left were empty. '' leaves all. */
-  async passTo(sortKey: string): Promise<void> {
-    for (;;) {
-      const last = this.entered.at(-1);
-      if (last === undefined || (sortKey !== '' && sortKey.startsWith(last.sortKey))) return;
-      this.entered.pop();
-      await this.onEmpty(last.path);
-    }
+  /** The listing goes on at `sortKey`: folders that it has left were empty. '' leaves all. Undefined: it left none. */
+  passTo(sortKey: string): Promise<void> | undefined {
+    return this.hasLeft(sortKey) ? this.leave(sortKey) : undefined;
+  }
+
+  private async leave(sortKey: string): Promise<void> {
+    while (this.hasLeft(sortKey)) await this.onEmpty(this.entered.pop()!.path);
+  }
+
+  private hasLeft(sortKey: string): boolean {
+    const last = this.entered.at(-1);
+    return last !== undefined && (sortKey === '' || !sortKey.startsWith(last.sortKey));
   }
 }

@@ -19,20 +19,16 @@ export class FileLanes {
   }
 
   /**
-   * Returns when there is room for the next one. What goes wrong with `work` is taken note of under `path`. Throws
-   * ListedTooEarly where what led to `work` doesn't stand any more.
+   * Undefined: there is room for the next one; otherwise there will be. What goes wrong with `work` is taken note of under
+   * `path`. Throws ListedTooEarly where what led to `work` doesn't stand any more.
    */
-  async add(path: string, work: () => Promise<void>): Promise<void> {
-    const holding = this.run.holdLease();
-    if (holding !== undefined) await holding;
-    await this.small.add(() => this.guarded(path, work));
+  add(path: string, work: () => Promise<void>): Promise<void> | undefined {
+    return this.addTo(this.small, path, work);
   }
 
   /** The same for the transfer of a large file. */
-  async addLarge(path: string, work: () => Promise<void>): Promise<void> {
-    const holding = this.run.holdLease();
-    if (holding !== undefined) await holding;
-    await this.large.add(() => this.guarded(path, work));
+  addLarge(path: string, work: () => Promise<void>): Promise<void> | undefined {
+    return this.addTo(this.large, path, work);
   }
 
   /** Returns when everything added is done. */
@@ -42,10 +38,17 @@ export class FileLanes {
     await this.large.drain();
   }
 
+  private addTo(lane: WorkLane, path: string, work: () => Promise<void>): Promise<void> | undefined {
+    const task = () => this.guarded(path, work);
+    const holding = this.run.holdLease();
+    return holding === undefined ? lane.add(task) : holding.then(() => lane.add(task));
+  }
+
   private async guarded(path: string, work: () => Promise<void>): Promise<void> {
     const { run } = this;
     if (run.signal.aborted) return;
-    await run.gate.enter();
+    const entering = run.gate.enter();
+    if (entering !== undefined) await entering;
     let failure: unknown;
     try {
       if (!run.signal.aborted) await work();

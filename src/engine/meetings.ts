@@ -50,27 +50,36 @@ export class Meetings implements Walker {
     this.thawing = thaw === undefined ? undefined : new Thawing(run, thaw);
   }
 
-  /** Decides on one key; returns when there is room for the next. */
-  async take(meeting: Meeting): Promise<void> {
+  /** Decides on one key. Undefined: there is room for the next; otherwise there will be. */
+  take(meeting: Meeting): Promise<void> | undefined {
     const { run } = this;
     if ((run.isPush ? meeting.local : meeting.remote) !== undefined) this.sourceObjects++;
     if (meeting.local === undefined && meeting.remote === undefined) {
       if (!run.settings.dryRun) run.index?.forget(meeting.sortKey);
-      return;
+      return undefined;
     }
     if (meeting.collision !== undefined && meeting.collision.length > 0) {
       this.collisions.refuseFolded(meeting);
-      return;
+      return undefined;
     }
     const usable = this.unusable.usable(meeting);
-    if (usable === undefined || this.collisions.has(usable.remote)) return;
-    await this.folders.passTo(usable.sortKey);
-    const path = await this.pathOf(usable);
-    if (path === undefined) return;
-    const kind = usable.sortKey.endsWith('/') ? 'folder' : 'file';
-    if (!isWanted(run, path, kind)) return;
-    if (kind === 'folder') this.folders.take(path, usable, this.unusable.isHidden(path));
-    else await this.takeFile(path, usable);
+    if (usable === undefined || this.collisions.has(usable.remote)) return undefined;
+    const passing = this.folders.passTo(usable.sortKey);
+    return passing === undefined ? this.takeUsable(usable) : passing.then(() => this.takeUsable(usable));
+  }
+
+  private takeUsable(meeting: Meeting): Promise<void> | undefined {
+    let path: string;
+    try {
+      path = pathOfMeeting(this.run, meeting);
+    } catch (error) {
+      return this.noteNameless(meeting, error);
+    }
+    const kind = meeting.sortKey.endsWith('/') ? 'folder' : 'file';
+    if (!isWanted(this.run, path, kind)) return undefined;
+    if (kind === 'file') return this.takeFile(path, meeting);
+    this.folders.take(path, meeting, this.unusable.isHidden(path));
+    return undefined;
   }
 
   /** No more keys will come. */
@@ -87,7 +96,7 @@ export class Meetings implements Walker {
 
   /** Archived objects: waited for when everything else is through. */
   async transferFrozen(): Promise<void> {
-    await this.thawing?.transferAll(({ destination, ...file }) => this.addTransfer(file, destination));
+    await this.thawing?.transferAll(async ({ destination, ...file }) => this.addTransfer(file, destination));
     await this.drain();
   }
 
@@ -96,24 +105,19 @@ export class Meetings implements Walker {
     await this.folders.makeWaiting();
   }
 
-  /** The path of a meeting; undefined where it has none, which is reported. */
-  private async pathOf(meeting: Meeting): Promise<string | undefined> {
-    const { remote, settings, isPush, problems, counts } = this.run;
-    try {
-      return pathOfMeeting(this.run, meeting);
-    } catch (error) {
-      if (meeting.local !== undefined) throw error;
-      const { key } = meeting.remote!;
-      const relative = key.slice(remote.prefix.length);
-      counts.skipped++;
-      // At the destination it is another program's; in an encrypted source it may be too.
-      if (isPush || settings.namesEncrypted) problems.warning(error, relative);
-      else if (!(await this.collisions.collapses(key))) problems.error(error, relative);
-      return undefined;
-    }
+  /** Reports a remote key that stands for no path, which is what `error` says. */
+  private async noteNameless({ local, remote }: Meeting, error: unknown): Promise<void> {
+    const { settings, isPush, problems, counts } = this.run;
+    if (local !== undefined) throw error;
+    const { key } = remote!;
+    const relative = key.slice(this.run.remote.prefix.length);
+    counts.skipped++;
+    // At the destination it is another program's; in an encrypted source it may be too.
+    if (isPush || settings.namesEncrypted) problems.warning(error, relative);
+    else if (!(await this.collisions.collapses(key))) problems.error(error, relative);
   }
 
-  private async takeFile(path: string, meeting: Meeting): Promise<void> {
+  private takeFile(path: string, meeting: Meeting): Promise<void> | undefined {
     const { run } = this;
     const [source, destination] = run.isPush
       ? [meeting.local, meeting.remote]
@@ -121,18 +125,16 @@ export class Meetings implements Walker {
     if (destination !== undefined) this.destinationFiles++;
     if (source === undefined) {
       this.takeGone(path, meeting, destination!);
-      return;
+      return undefined;
     }
     run.wanted?.found(path);
     this.sourceFiles++;
     this.folders.fill();
-    const work = () => this.takeSource({ path, sortKey: meeting.sortKey, source }, meeting, destination);
-    if (run.isPush) await work();
-    else {
-      await this.heldBack.add(meeting.sortKey, async () => {
-        if (!this.collisions.has(source)) await work();
-      });
-    }
+    const file = { path, sortKey: meeting.sortKey, source };
+    if (run.isPush) return this.takeSource(file, meeting, destination);
+    return this.heldBack.add(meeting.sortKey, async () => {
+      if (!this.collisions.has(source)) await this.takeSource(file, meeting, destination);
+    });
   }
 
   /** A file that only the destination has. */
@@ -142,30 +144,33 @@ export class Meetings implements Walker {
     if (this.run.settings.transferMode === 'sync') this.deletions.add(path, meeting.sortKey, destination);
   }
 
-  private async takeSource(
+  private takeSource(
     file: NewFile,
     meeting: Meeting,
     destination: StoredObject | undefined,
-  ): Promise<void> {
+  ): Promise<void> | undefined {
     const { run } = this;
     const { path, source } = file;
     run.counts.checked++;
     const isArchived = !run.isPush && (source.archive === 'frozen' || source.archive === 'thawing');
     if (isArchived && !run.settings.dryRun) {
-      await this.lanes.add(path, () => this.takeArchived(file, meeting, destination));
-    } else if (destination !== undefined) {
-      await this.takePair(file, { ...meeting, local: meeting.local!, remote: meeting.remote! }, destination);
-    } else if (this.renames !== undefined && source.size > 0) {
-      this.renames.wait(file);
-    } else await this.addTransfer(file, undefined);
+      return this.lanes.add(path, () => this.takeArchived(file, meeting, destination));
+    }
+    if (destination !== undefined) {
+      return this.takePair(file, { ...meeting, local: meeting.local!, remote: meeting.remote! }, destination);
+    }
+    if (this.renames === undefined || source.size === 0) return this.addTransfer(file, undefined);
+    this.renames.wait(file);
+    return undefined;
   }
 
-  private async takePair(file: NewFile, pair: Pair, destination: StoredObject): Promise<void> {
-    const { run } = this;
-    const atGlance = glance(run, pair);
-    if (atGlance === 'equal') run.unchanged++;
-    else if (atGlance === 'different') await this.addTransfer(file, destination);
-    else await this.lanes.add(file.path, () => this.lookAtPair(file, pair, destination));
+  private takePair(file: NewFile, pair: Pair, destination: StoredObject): Promise<void> | undefined {
+    const atGlance = glance(this.run, pair);
+    if (atGlance === 'different') return this.addTransfer(file, destination);
+    if (atGlance !== 'equal')
+      return this.lanes.add(file.path, () => this.lookAtPair(file, pair, destination));
+    this.run.unchanged++;
+    return undefined;
   }
 
   private async lookAtPair(file: NewFile, pair: Pair, destination: StoredObject): Promise<void> {
@@ -230,22 +235,44 @@ export class Meetings implements Walker {
     }
   }
 
-  private async addTransfer(file: NewFile, present: StoredObject | undefined): Promise<void> {
+  private addTransfer(file: NewFile, present: StoredObject | undefined): Promise<void> | undefined {
     const { run } = this;
     const holding = run.holdLease();
-    if (holding !== undefined) await holding;
-    let job: TransferJob;
+    if (holding === undefined && run.isPush) return this.addPlanned(file, present);
+    return this.addDoubtful(file, present, holding);
+  }
+
+  private async addDoubtful(
+    file: NewFile,
+    present: StoredObject | undefined,
+    holding: Promise<void> | undefined,
+  ): Promise<void> {
+    await holding;
     try {
-      if (!run.isPush && !(await this.isToBeSent(file.path, file.source))) return;
-      job = planTransfer(run, file, present);
+      if (!this.run.isPush && !(await this.isToBeSent(file.path, file.source))) return;
     } catch (error) {
-      // A name that the destination can't hold is the fault of this file alone.
-      if (!hasCode(error, 'NAME_TOO_LONG', 'INVALID_NAME')) throw error;
-      run.fail(error, file.path);
+      this.failName(error, file.path);
       return;
     }
-    if (this.isLarge(job)) await this.lanes.addLarge(job.path, () => this.transfer(job));
-    else await this.lanes.add(job.path, () => this.transfer(job));
+    await this.addPlanned(file, present);
+  }
+
+  private addPlanned(file: NewFile, present: StoredObject | undefined): Promise<void> | undefined {
+    let job: TransferJob;
+    try {
+      job = planTransfer(this.run, file, present);
+    } catch (error) {
+      this.failName(error, file.path);
+      return undefined;
+    }
+    const work = () => this.transfer(job);
+    return this.isLarge(job) ? this.lanes.addLarge(job.path, work) : this.lanes.add(job.path, work);
+  }
+
+  /** A name that the destination can't hold is the fault of this file alone. */
+  private failName(error: unknown, path: string): void {
+    if (!hasCode(error, 'NAME_TOO_LONG', 'INVALID_NAME')) throw error;
+    this.run.fail(error, path);
   }
 
   /** At once, in the place its caller holds; a large one has to wait in its own line. */

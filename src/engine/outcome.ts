@@ -83,7 +83,12 @@ async function setLocalTime(run: RunContext, differing: Equal): Promise<Equal> {
   return { ...differing, local };
 }
 
-export async function settleTransferred(run: RunContext, job: TransferJob, done: Transferred): Promise<void> {
+/** Undefined where it is settled at once, which all but a move is. */
+export function settleTransferred(
+  run: RunContext,
+  job: TransferJob,
+  done: Transferred,
+): Promise<void> | undefined {
   const [local, remote] = run.isPush ? [done.source, done.destination] : [done.destination, done.source];
   run.files.done++;
   run.counts.transferred.files++;
@@ -92,7 +97,7 @@ export async function settleTransferred(run: RunContext, job: TransferJob, done:
   if (job.present !== undefined) run.counts.overwrites++;
   if (run.isPush && job.present !== undefined) run.earlyDeletions.note(job.present);
   remember(run, job.sortKey, local, remote, done.md5, done.readAt);
-  if (run.settings.transferMode === 'move') await deleteSource(run, job.path, done.source);
+  return run.settings.transferMode === 'move' ? deleteSource(run, job.path, done.source) : undefined;
 }
 
 /** The provider copied what was renamed at the source. */

@@ -10,7 +10,7 @@ import { keyOfPath } from './location.js';
 import { obstacleOf, obstructed } from './obstacles.js';
 import { foretellSourceDelete, settleTransferred } from './outcome.js';
 import type { NewFile } from './renames.js';
-import type { RunContext } from './run-context.js';
+import type { KeptFiles, RunContext } from './run-context.js';
 import { type TransferJob, type Transferred, transferFile } from './transfer.js';
 
 /**
@@ -38,7 +38,8 @@ export async function carryOut(run: RunContext, job: TransferJob): Promise<'sett
   if (run.settings.dryRun) return foretell(run, job);
   run.beginTransferring();
   try {
-    await settleTransferred(run, job, await sendKeeping(run, job));
+    const settling = settleTransferred(run, job, await sendKeeping(run, job));
+    if (settling !== undefined) await settling;
     return 'settled';
   } catch (error) {
     if (hasCode(error, 'OBSTRUCTED') && run.settings.transferMode === 'sync') return 'obstructed';
@@ -85,9 +86,12 @@ function previewOwner(run: RunContext, { key, identity }: StoredObject): void {
 }
 
 /** Where there is a backup folder, nothing is replaced unkept, not even what a listing failed to show. */
-async function sendKeeping(run: RunContext, job: TransferJob): Promise<Transferred> {
+function sendKeeping(run: RunContext, job: TransferJob): Promise<Transferred> {
   const { backup } = run;
-  if (backup === undefined) return transferFile(run, job);
+  return backup === undefined ? transferFile(run, job) : sendWithBackup(run, job, backup);
+}
+
+async function sendWithBackup(run: RunContext, job: TransferJob, backup: KeptFiles): Promise<Transferred> {
   const isConditional = run.destination.store.features.conditionalWrite;
   const present = job.present ?? (isConditional ? undefined : await findUnlisted(run, job));
   try {

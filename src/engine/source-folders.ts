@@ -37,9 +37,9 @@ export class SourceFolders {
     this.empty.fill();
   }
 
-  /** The listing goes on at `sortKey`, '' is its end: empty folders that it has left are made. */
-  async passTo(sortKey: string): Promise<void> {
-    await this.empty.passTo(sortKey);
+  /** The listing goes on at `sortKey`, '' is its end: empty folders that it has left are made. Undefined: there are none. */
+  passTo(sortKey: string): Promise<void> | undefined {
+    return this.empty.passTo(sortKey);
   }
 
   /** Makes those in whose place a file stood: once the deletes are done. */

@@ -102,11 +102,14 @@ async function transferOnce(run: RunContext, job: TransferJob, count: CountBytes
 }
 
 /** Undefined where it is too large for one request on this line. */
-async function sendWholeOrNot(sending: Sending): Promise<Sent | undefined> {
+function sendWholeOrNot(sending: Sending): Promise<Sent | undefined> {
+  const { minPartSize } = sending.run.destination.store.features.upload;
+  return sending.opened.object.size <= minPartSize ? sendWhole(sending) : sendWholeIfItGoes(sending);
+}
+
+async function sendWholeIfItGoes(sending: Sending): Promise<Sent | undefined> {
   const { run, opened, options } = sending;
   const { size } = opened.object;
-  const { minPartSize } = run.destination.store.features.upload;
-  if (size <= minPartSize) return sendWhole(sending);
   const send = (signal: AbortSignal) => sendWhole({ ...sending, options: { ...options, signal } });
   const sent = await run.uplink.unlessTooLarge(size, send, run.signal);
   if (sent !== undefined) run.uplink.arrived(size);
@@ -125,7 +128,8 @@ async function sendWhole(sending: Sending): Promise<Sent> {
     if (run.isPush) count(size);
     return { destination, md5: content.wholeMd5() || (options.hashes?.md5 ?? '') };
   }
-  const release = await run.budget.take(size, run.signal);
+  const taking = run.budget.take(size, run.signal);
+  const release = taking instanceof Promise ? await taking : taking;
   try {
     const bytes = Buffer.allocUnsafe(size);
     await fill(bytes, contentOfOpened(opened), run.signal);

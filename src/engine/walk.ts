@@ -10,8 +10,8 @@ import type { IndexEntry } from './state-index.js';
 
 /** What is done with the keys on the way. */
 export interface Walker {
-  /** One key; returns when there is room for the next. */
-  take(meeting: Meeting): Promise<void>;
+  /** One key. Undefined, which is the rule: there is room for the next; otherwise there will be. */
+  take(meeting: Meeting): Promise<void> | undefined;
   /** No more keys will come. */
   finish(): Promise<void>;
   /** Returns when nothing is in flight any more; called also after a failure. */
@@ -66,7 +66,9 @@ async function walkOnce<W extends Walker>(
       throwIfAborted(run.signal);
       if (performance.now() - run.listedSince > WITHOUT_LEASE_MS) await run.holdLease();
       for (const meeting of page) {
-        if (!leaveOut.some((prefix) => meeting.sortKey.startsWith(prefix))) await walker.take(meeting);
+        if (leaveOut.some((prefix) => meeting.sortKey.startsWith(prefix))) continue;
+        const taking = walker.take(meeting);
+        if (taking !== undefined) await taking;
       }
     }
     await walker.finish();

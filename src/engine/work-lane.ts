@@ -15,11 +15,11 @@ export class WorkLane {
     private readonly room: number,
   ) {}
 
-  /** Returns when there is room for the next one. Tasks must not reject. */
-  async add(task: () => Promise<void>): Promise<void> {
+  /** Undefined: there is room for the next one; otherwise there will be. Tasks must not reject. */
+  add(task: () => Promise<void>): Promise<void> | undefined {
     this.waiting.push(task);
     this.start();
-    while (this.waiting.length > this.room) await new Promise<void>((resolve) => this.adders.push(resolve));
+    return this.waiting.length > this.room ? this.untilThereIsRoom() : undefined;
   }
 
   /** Returns when everything added is done. */
@@ -33,14 +33,20 @@ export class WorkLane {
     while (this.running < this.width && this.waiting.length > 0) {
       const task = this.waiting.shift()!;
       this.running++;
-      void task().finally(() => {
-        this.running--;
-        this.start();
-        if (this.waiting.length <= this.room) this.adders.shift()?.();
-        if (this.running === 0 && this.waiting.length === 0) {
-          for (const finish of this.finishers.splice(0)) finish();
-        }
-      });
+      void task().then(this.onEnd);
     }
+  }
+
+  private readonly onEnd = (): void => {
+    this.running--;
+    this.start();
+    if (this.waiting.length <= this.room) this.adders.shift()?.();
+    if (this.running === 0 && this.waiting.length === 0) {
+      for (const finish of this.finishers.splice(0)) finish();
+    }
+  };
+
+  private async untilThereIsRoom(): Promise<void> {
+    while (this.waiting.length > this.room) await new Promise<void>((resolve) => this.adders.push(resolve));
   }
 }

@@ -7,6 +7,7 @@
 import { createSecureContext, getCACertificates, rootCertificates, type SecureContext } from 'node:tls';
 import type { Dispatcher } from 'undici';
 import { abortedError, CloudSyncError } from '../errors.js';
+import { AbortListeners } from './http/abort-listeners.js';
 import { confirmDestination, lookupDestination } from './http/destinations.js';
 import { transportError } from './http/errors.js';
 import { Exchange } from './http/exchange.js';
@@ -57,6 +58,7 @@ export class HttpClient {
   readonly #routes = new Map<string, Route>();
   readonly #running = new Set<Exchange>();
   readonly #silence = new Map<Exchange, number>();
+  readonly #abortListeners = new AbortListeners();
   readonly #silenceMs: number;
   #watch: NodeJS.Timeout | undefined;
   #secureContext: SecureContext | undefined;
@@ -96,6 +98,7 @@ export class HttpClient {
     const guard = request.changes === true ? this.options.guard : undefined;
     const exchange = new Exchange(request, this.#onFinished, guard);
     this.#running.add(exchange);
+    if (request.signal !== undefined) this.#abortListeners.add(request.signal, exchange);
     if (request.silenceMs !== undefined) this.#silence.set(exchange, request.silenceMs);
     this.#watch ??= setInterval(this.#endSilentOnes, Math.min(1000, this.#silenceMs / 4)).unref();
     try {
@@ -111,7 +114,7 @@ export class HttpClient {
           headersTimeout: 0,
           bodyTimeout: 0,
           // undici would close the connection after each HEAD.
-          ...(request.method === 'HEAD' ? { reset: false } : {}),
+          reset: request.method === 'HEAD' ? false : undefined,
         },
         exchange,
       );
@@ -133,6 +136,7 @@ export class HttpClient {
   readonly #onFinished = (exchange: Exchange): void => {
     if (exchange.isAnswered) this.#answeredAt = performance.now();
     this.#running.delete(exchange);
+    if (exchange.signal !== undefined) this.#abortListeners.delete(exchange.signal, exchange);
     this.#silence.delete(exchange);
     if (this.#running.size > 0) return;
     clearInterval(this.#watch);

@@ -48,7 +48,15 @@ export class Exchange implements Dispatcher.DispatchHandler {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    request.signal?.addEventListener('abort', this.#onAbort);
+  }
+
+  /** Fires when it is to be ended: by {@link abort}, which is the client's to call. */
+  get signal(): AbortSignal | undefined {
+    return this.request.signal;
+  }
+
+  abort(): void {
+    this.cancel(abortedError());
   }
 
   /** The other side has said something. */
@@ -135,7 +143,6 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#finish(this.request.signal?.aborted ? abortedError() : transportError(error, this.request.origin));
   }
 
-  readonly #onAbort = (): void => this.cancel(abortedError());
   readonly #discard = (): void => {
     // Looked at here too: an error takes its stack, and most answers were read to their end.
     if (this.#ended) return;
@@ -146,7 +153,6 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.#ended) return;
     this.#ended = true;
     this.#error = error;
-    this.request.signal?.removeEventListener('abort', this.#onAbort);
     this.onFinished(this);
     if (error !== undefined) this.#reject(error);
     else if (!this.#streaming) {

@@ -33,7 +33,8 @@ export async function prepareBody(
   options: BodyOptions,
 ): Promise<PreparedBody> {
   throwIfAborted(options.signal);
-  await connection.ready(options.signal);
+  const waiting = connection.ready(options.signal);
+  if (waiting !== undefined) await waiting;
   const bytes =
     content.bytes ?? (content.size <= BUFFERED_LIMIT ? await readWhole(content, options.signal) : undefined);
   if (bytes !== undefined && bytes.length !== content.size) throw sizeChanged(content.size, bytes.length);

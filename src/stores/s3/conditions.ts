@@ -41,7 +41,19 @@ export async function confirmConditions(
  * Sends a write under `conditions`. Ceph's gateway compares `If-Match` of a PUT letter by letter with an ETag that has no
  * quotes, so a condition that fails although the object has that ETag is sent once more without them.
  */
-export async function sendConditional(
+export function sendConditional(
+  connection: S3Connection,
+  head: HeadObject,
+  request: S3Request,
+  conditions: Conditions,
+): Promise<HttpResponse> {
+  const isUnconditional = conditions.ifMatch === undefined && conditions.ifNoneMatch === undefined;
+  return isUnconditional
+    ? connection.send(request)
+    : sendUnderConditions(connection, head, request, conditions);
+}
+
+async function sendUnderConditions(
   connection: S3Connection,
   head: HeadObject,
   request: S3Request,

@@ -99,11 +99,26 @@ function noNameBelow(host: string): CloudSyncError {
   });
 }
 
-interface RequestAddress {
+/** Where the requests for a bucket go. */
+interface Place {
+  endpoint: S3Endpoint;
+  bucket: string;
+  region: string;
   origin: string;
   host: string;
-  path: string;
   bucketInHost: boolean;
+  /** Of the bucket itself. */
+  path: string;
+  /** Of the bucket without a slash at its end: a slash and the key come behind it. */
+  pathOfKeys: string;
+}
+
+function encodedKey(key: string): string {
+  try {
+    return encodeKey(key);
+  } catch (error) {
+    throw new CloudSyncError('INVALID_NAME', `"${key}" is not well-formed Unicode`, { cause: error });
+  }
 }
 
 /** Where servers outside Amazon answer whatever the region is called. */
@@ -115,7 +130,9 @@ export class S3Connection {
   readonly traits: S3Traits;
   readonly keyWords: KeyWords;
   #endpoint: S3Endpoint;
+  #isLocated: boolean;
   #located: Promise<void> | undefined;
+  #lastPlace: Place | undefined;
   readonly #http: HttpClient;
   readonly #signer: Signer;
   readonly #secrets: readonly string[];
@@ -127,6 +144,7 @@ export class S3Connection {
 
   constructor(private readonly options: ConnectionOptions) {
     this.#endpoint = options.endpoint;
+    this.#isLocated = options.locate === undefined;
     this.traits = options.traits ?? AMAZON_TRAITS;
     this.keyWords = options.keyWords ?? AMAZON_KEY_WORDS;
     this.#signer = new Signer(options.credentials);
@@ -148,20 +166,20 @@ export class S3Connection {
     return this.#endpoint;
   }
 
-  /** Finds out where the service is, if that has to be asked. */
-  async ready(signal?: AbortSignal): Promise<void> {
-    const { locate } = this.options;
-    if (locate === undefined) return;
-    this.#located ??= locate().then(
+  /** Finds out where the service is, if that has to be asked. Undefined: it is known. */
+  ready(signal?: AbortSignal): Promise<void> | undefined {
+    if (this.#isLocated) return undefined;
+    this.#located ??= this.options.locate!().then(
       (endpoint) => {
         this.#endpoint = endpoint;
+        this.#isLocated = true;
       },
       (error: unknown) => {
         this.#located = undefined;
         throw error;
       },
     );
-    await unlessAborted(this.#located, signal);
+    return unlessAborted(this.#located, signal);
   }
 
   /** `If-Match` of writes wants the ETag without quotes: learned, see conditions.ts. */
@@ -187,21 +205,22 @@ export class S3Connection {
   }
 
   /** Sends `request` until it succeeds or can't; the error is translated. */
-  async send(request: S3Request): Promise<HttpResponse> {
+  send(request: S3Request): Promise<HttpResponse> {
     const { retryPolicy, context } = this.options;
     const policy = limitedTo(request.attempts, retryPolicy);
-    return await withRetries(() => this.#sendCorrecting(request), policy, {
-      answeredAt: () => this.#http.answeredAt,
-      ...(request.signal === undefined ? {} : { signal: request.signal }),
-      ...(context.onRetry === undefined ? {} : { onRetry: context.onRetry }),
+    return withRetries(() => this.#sendCorrecting(request), policy, {
+      answeredAt: this.#answeredAt,
+      signal: request.signal,
+      onRetry: context.onRetry,
     });
   }
 
+  readonly #answeredAt = () => this.#http.answeredAt;
+
   /** The region of `bucket`: as configured, as found before, or asked now. */
   async regionOf(bucket: string, signal?: AbortSignal): Promise<string> {
-    const known = this.endpoint.region ?? this.#regions.get(bucket);
+    const known = this.#knownRegionOf(bucket);
     if (known !== undefined) return known;
-    if (!this.endpoint.isAmazon || bucket === '') return DEFAULT_REGION;
     let search = this.#regionSearches.get(bucket);
     if (search === undefined) {
       search = this.#askRegion(bucket, signal).finally(() => this.#regionSearches.delete(bucket));
@@ -210,14 +229,23 @@ export class S3Connection {
     return await search;
   }
 
+  #knownRegionOf(bucket: string): string | undefined {
+    const known = this.endpoint.region ?? this.#regions.get(bucket);
+    if (known !== undefined) return known;
+    return this.endpoint.isAmazon && bucket !== '' ? undefined : DEFAULT_REGION;
+  }
+
   /** One attempt, repeated at once where the answer says what was wrong: the time or the region. */
   async #sendCorrecting(request: S3Request): Promise<HttpResponse> {
     let clockCorrected = false;
     let regionCorrected = false;
-    await this.ready(request.signal);
+    const { bucket = '', signal } = request;
+    const waiting = this.ready(signal);
+    if (waiting !== undefined) await waiting;
     for (;;) {
-      const region = await this.regionOf(request.bucket ?? '', request.signal);
+      const region = this.#knownRegionOf(bucket) ?? (await this.regionOf(bucket, signal));
       const response = await this.#sendOnce(request, region);
+      if (this.#clockOffset === undefined) this.#readClock(response.headers);
       const failed = this.#errorIn(request, response);
       if (failed === undefined) return response;
       if (failed.code === 'RequestTimeTooSkewed' || failed.code === 'RequestExpired') {
@@ -228,7 +256,7 @@ export class S3Connection {
         }
         throw this.#clockError(failed, offset, this.#subjectOf(request, region));
       }
-      if (!regionCorrected && this.#learnRegion(request.bucket ?? '', region, failed)) {
+      if (!regionCorrected && this.#learnRegion(bucket, region, failed)) {
         regionCorrected = true;
         continue;
       }
@@ -236,10 +264,10 @@ export class S3Connection {
     }
   }
 
-  async #sendOnce(request: S3Request, region: string): Promise<HttpResponse> {
-    const { origin, host, path, bucketInHost } = this.#addressOf(request, region);
-    const query = request.query ?? '';
-    const { body } = request;
+  #sendOnce(request: S3Request, region: string): Promise<HttpResponse> {
+    const place = this.#placeOf(request.bucket ?? '', region);
+    const path = request.key === undefined ? place.path : `${place.pathOfKeys}/${encodedKey(request.key)}`;
+    const { body, query = '' } = request;
     const headers: Record<string, string> = { ...request.headers };
     let payloadHash = EMPTY_PAYLOAD_HASH;
     if (body !== undefined) {
@@ -247,7 +275,7 @@ export class S3Connection {
       payloadHash = body.sha256 ?? UNSIGNED_PAYLOAD;
     }
     const signed = this.#signer.sign(
-      { method: request.method, path, query, host, headers, payloadHash },
+      { method: request.method, path, query, host: place.host, headers, payloadHash },
       region,
       this.now(),
     );
@@ -257,20 +285,18 @@ export class S3Connection {
     else if (body !== undefined && body.size > LARGE_BODY) signed.push('content-length', String(body.size));
     this.options.context.onRequest?.(request.kind);
     request.sent = (request.sent ?? 0) + 1;
-    const send = this.#http.send({
+    const sending = this.#http.send({
       method: request.method,
-      origin,
+      origin: place.origin,
       path: query === '' ? path : `${path}?${query}`,
       headers: signed,
-      ...(body === undefined || body.size === 0 ? {} : { body: body.source }),
-      ...(request.stream === undefined ? {} : { stream: request.stream }),
-      ...(request.silenceMs === undefined ? {} : { silenceMs: request.silenceMs }),
+      body: body === undefined || body.size === 0 ? undefined : body.source,
+      stream: request.stream,
+      silenceMs: request.silenceMs,
       changes: !READING.includes(request.kind),
-      ...(request.signal === undefined ? {} : { signal: request.signal }),
+      signal: request.signal,
     });
-    const response = bucketInHost ? await send.catch((error) => this.#blameHostStyle(error)) : await send;
-    if (this.#clockOffset === undefined) this.#readClock(response.headers);
-    return response;
+    return place.bucketInHost ? sending.catch((error) => this.#blameHostStyle(error)) : sending;
   }
 
   /** A server may be known by its own name only, not by names with a bucket in front. */
@@ -284,26 +310,28 @@ export class S3Connection {
     });
   }
 
-  #addressOf(request: S3Request, region: string): RequestAddress {
+  /** Where a bucket is reached; '' for the service itself. That of the last request is kept: the next mostly is for it too. */
+  #placeOf(bucket: string, region: string): Place {
     const { endpoint } = this;
-    const { bucket = '' } = request;
-    let key: string;
-    try {
-      key = request.key === undefined ? '' : encodeKey(request.key);
-    } catch (error) {
-      throw new CloudSyncError('INVALID_NAME', `"${request.key}" is not well-formed Unicode`, {
-        cause: error,
-      });
-    }
+    const last = this.#lastPlace;
+    if (last?.bucket === bucket && last.region === region && last.endpoint === endpoint) return last;
     const service = endpoint.host ?? `s3.${region}.${endpoint.amazonDomain}`;
     // A wildcard certificate covers one label only.
     const inPath = endpoint.pathStyle || (endpoint.protocol === 'https:' && bucket.includes('.'));
     const host = bucket === '' || inPath ? service : `${bucket}.${service}`;
     if (host !== service && isAddress(service)) throw noNameBelow(service);
     const place = bucket !== '' && inPath ? `/${encodeKey(bucket)}` : '';
-    const below = request.key === undefined ? place || '/' : `${place}/${key}`;
-    const path = `${endpoint.basePath}${below}`;
-    return { origin: `${endpoint.protocol}//${host}`, host, path, bucketInHost: host !== service };
+    this.#lastPlace = {
+      endpoint,
+      bucket,
+      region,
+      origin: `${endpoint.protocol}//${host}`,
+      host,
+      bucketInHost: host !== service,
+      path: endpoint.basePath + (place || '/'),
+      pathOfKeys: endpoint.basePath + place,
+    };
+    return this.#lastPlace;
   }
 
   #errorIn(request: S3Request, response: HttpResponse): S3ErrorAnswer | undefined {
@@ -372,6 +400,7 @@ export class S3Connection {
           },
           DEFAULT_REGION,
         );
+        if (this.#clockOffset === undefined) this.#readClock(answer.headers);
         if (answer.status >= 500) {
           const subject = this.#subjectOf(
             { kind: 'HEAD', method: 'HEAD', action: 'ask for the region', bucket },

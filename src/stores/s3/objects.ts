@@ -89,9 +89,8 @@ export function attributeHeaders(
   claims: Claims = {},
 ): Record<string, string> {
   const headers: Record<string, string> = {};
-  const backblaze = traits.b2Metadata ? backblazeMetadata(attributes.modificationTime, claims.sha1) : {};
-  for (const [name, value] of Object.entries({ ...attributes.metadata, ...backblaze }))
-    headers[META + name.toLowerCase()] = value;
+  addMetadata(headers, attributes.metadata);
+  if (traits.b2Metadata) addMetadata(headers, backblazeMetadata(attributes.modificationTime, claims.sha1));
   if (attributes.modificationTime !== undefined) {
     headers[META + MTIME] = formatModificationTime(attributes.modificationTime);
   }
@@ -99,8 +98,13 @@ export function attributeHeaders(
   if (attributes.contentType !== undefined) headers['content-type'] = attributes.contentType;
   const storageClass = attributes.storageClass || options.storageClass;
   if (storageClass) headers['x-amz-storage-class'] = storageClass;
-  Object.assign(headers, encryptionHeaders(attributes.serverSideEncryption || options.serverSideEncryption));
+  const encryption = attributes.serverSideEncryption || options.serverSideEncryption;
+  if (encryption) Object.assign(headers, encryptionHeaders(encryption));
   return headers;
+}
+
+function addMetadata(headers: Record<string, string>, metadata: Record<string, string> | undefined): void {
+  for (const name in metadata) headers[META + name.toLowerCase()] = metadata[name]!;
 }
 
 /** `AES256`, `aws:kms`, or the id (ARN) of a KMS key. */

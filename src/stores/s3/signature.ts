@@ -21,7 +21,7 @@ export interface SignableRequest {
   /** Encoded and sorted, without `?`. */
   query: string;
   host: string;
-  /** Names in lower case. All are signed. */
+  /** Names in lower case. All are signed. What the signature needs is added to them. */
   headers: Record<string, string>;
   /** Hex SHA-256 of the body, or UNSIGNED-PAYLOAD. */
   payloadHash: string;
@@ -34,9 +34,29 @@ export function sha256Hex(data: Uint8Array | string): string {
   return hash('sha256', data, 'hex');
 }
 
-/** Signs requests with one credential; keeps the derived key of the day and the region. */
+/** What all requests of one day to one region have in common. */
+interface Scope {
+  date: string;
+  region: string;
+  /** `date/region/s3/aws4_request`. */
+  name: string;
+  key: Buffer;
+}
+
+/** The names of a request's headers as they are signed. */
+interface SignedNames {
+  sorted: readonly string[];
+  /** With `;` between. */
+  joined: string;
+}
+
+/** Sets of header names that are kept sorted. */
+const MAX_NAMES = 100;
+
+/** Signs requests with one credential; keeps what the last one has in common with the next. */
 export class Signer {
-  #keys = new Map<string, Buffer>();
+  #scope: Scope | undefined;
+  readonly #names = new Map<string, SignedNames>();
   #second = 0;
   #timestamp = '';
 
@@ -49,32 +69,43 @@ export class Signer {
    */
   sign(request: SignableRequest, region: string, now: number): string[] {
     const timestamp = this.#timestampOf(now);
-    const date = timestamp.slice(0, 8);
-    const headers: Record<string, string> = {
-      ...request.headers,
-      host: request.host,
-      'x-amz-content-sha256': request.payloadHash,
-      'x-amz-date': timestamp,
-    };
+    const { headers } = request;
+    headers.host = request.host;
+    headers['x-amz-content-sha256'] = request.payloadHash;
+    headers['x-amz-date'] = timestamp;
     if (this.credentials.sessionToken) headers['x-amz-security-token'] = this.credentials.sessionToken;
 
-    const names = Object.keys(headers).sort();
-    let canonicalHeaders = '';
-    for (const name of names) canonicalHeaders += `${name}:${canonicalValue(headers[name]!)}\n`;
-    const signedHeaders = names.join(';');
-    const canonicalRequest = `${request.method}\n${request.path}\n${request.query}\n${canonicalHeaders}\n${signedHeaders}\n${request.payloadHash}`;
-    const scope = `${date}/${region}/s3/aws4_request`;
-    const toSign = `AWS4-HMAC-SHA256\n${timestamp}\n${scope}\n${sha256Hex(canonicalRequest)}`;
-    const signature = createHmac('sha256', this.#keyFor(date, region)).update(toSign).digest('hex');
-
+    const names = this.#namesOf(headers);
     const sent: string[] = [];
-    for (const name of names) sent.push(name, Buffer.from(headers[name]!).toString('latin1'));
-    const credential = `${this.credentials.accessKeyId}/${scope}`;
+    let canonicalHeaders = '';
+    for (const name of names.sorted) {
+      const value = headers[name]!;
+      canonicalHeaders += `${name}:${canonicalValue(value)}\n`;
+      sent.push(name, latin1Of(value));
+    }
+    const canonicalRequest = `${request.method}\n${request.path}\n${request.query}\n${canonicalHeaders}\n${names.joined}\n${request.payloadHash}`;
+    const scope = this.#scopeOf(timestamp.slice(0, 8), region);
+    const toSign = `AWS4-HMAC-SHA256\n${timestamp}\n${scope.name}\n${sha256Hex(canonicalRequest)}`;
+    const signature = createHmac('sha256', scope.key).update(toSign).digest('hex');
+    const credential = `${this.credentials.accessKeyId}/${scope.name}`;
     sent.push(
       'authorization',
-      `AWS4-HMAC-SHA256 Credential=${credential}, SignedHeaders=${signedHeaders}, Signature=${signature}`,
+      `AWS4-HMAC-SHA256 Credential=${credential}, SignedHeaders=${names.joined}, Signature=${signature}`,
     );
     return sent;
+  }
+
+  #namesOf(headers: Record<string, string>): SignedNames {
+    const present = Object.keys(headers);
+    const id = present.join(';');
+    let names = this.#names.get(id);
+    if (names === undefined) {
+      const sorted = present.sort();
+      names = { sorted, joined: sorted.join(';') };
+      if (this.#names.size >= MAX_NAMES) this.#names.clear();
+      this.#names.set(id, names);
+    }
+    return names;
   }
 
   #timestampOf(now: number): string {
@@ -86,16 +117,13 @@ export class Signer {
     return this.#timestamp;
   }
 
-  #keyFor(date: string, region: string): Buffer {
-    const id = `${date}/${region}`;
-    let key = this.#keys.get(id);
-    if (key === undefined) {
-      key = hmac(`AWS4${this.credentials.secretAccessKey}`, date);
+  #scopeOf(date: string, region: string): Scope {
+    if (this.#scope?.date !== date || this.#scope.region !== region) {
+      let key = hmac(`AWS4${this.credentials.secretAccessKey}`, date);
       for (const part of [region, 's3', 'aws4_request']) key = hmac(key, part);
-      if (this.#keys.size > 100) this.#keys.clear();
-      this.#keys.set(id, key);
+      this.#scope = { date, region, name: `${date}/${region}/s3/aws4_request`, key };
     }
-    return key;
+    return this.#scope;
   }
 }
 
@@ -109,6 +137,16 @@ function canonicalValue(value: string): string {
   return trimmed.includes('  ') ? trimmed.replace(/ +/g, ' ') : trimmed;
 }
 
+/** The bytes of a header's value in UTF-8, a character each: that is how they are sent. */
+function latin1Of(value: string): string {
+  return isAscii(value) ? value : Buffer.from(value).toString('latin1');
+}
+
+function isAscii(text: string): boolean {
+  for (let index = 0; index < text.length; index++) if (text.charCodeAt(index) > 0x7f) return false;
+  return true;
+}
+
 /** Percent-encodes as SigV4 wants it: everything but letters, digits and `-_.~`. */
 export function encodeComponent(text: string): string {
   return encodeURIComponent(text).replace(
@@ -117,10 +155,24 @@ export function encodeComponent(text: string): string {
   );
 }
 
+/** {@link encodeComponent} of each ASCII character, but for the slash, which is left. */
+const ENCODED_ASCII = Array.from({ length: 0x80 }, (_, code) =>
+  code === 0x2f ? '/' : encodeComponent(String.fromCharCode(code)),
+);
+
 /** {@link encodeComponent} that leaves slashes. */
 export function encodeKey(key: string): string {
-  if (/^[A-Za-z0-9\-_.~/]*$/.test(key)) return key;
-  return encodeComponent(key).replaceAll('%2F', '/');
+  let encoded = '';
+  let done = 0;
+  for (let index = 0; index < key.length; index++) {
+    const code = key.charCodeAt(index);
+    if (code > 0x7f) return encodeComponent(key).replaceAll('%2F', '/');
+    const as = ENCODED_ASCII[code]!;
+    if (as.length === 1) continue;
+    encoded += key.slice(done, index) + as;
+    done = index + 1;
+  }
+  return done === 0 ? key : encoded + key.slice(done);
 }
 
 /** Query parameters, encoded and sorted; undefined ones left out. */

@@ -129,9 +129,8 @@ export class S3Store implements Store {
     return openObject(this.#connection, this.#bucket, this.#headObject, key, options);
   }
 
-  async write(key: string, content: Content, options: WriteOptions = {}): Promise<StoredObject> {
-    this.#confirmKey(key);
-    return await this.#writer.write(key, content, options);
+  write(key: string, content: Content, options: WriteOptions = {}): Promise<StoredObject> {
+    return isTooLong(key) ? Promise.reject(nameTooLong(key)) : this.#writer.write(key, content, options);
   }
 
   async createUpload(key: string, size: number, options: CreateUploadOptions = {}): Promise<Upload> {
@@ -275,10 +274,7 @@ export class S3Store implements Store {
 
   /** Said before a byte is sent: some servers only answer that something is wrong. */
   #confirmKey(key: string): void {
-    if (key.length * 3 <= MAX_KEY_BYTES || Buffer.byteLength(key) <= MAX_KEY_BYTES) return;
-    throw new CloudSyncError('NAME_TOO_LONG', 'The name is longer than the 1,024 bytes a key may have', {
-      path: key,
-    });
+    if (isTooLong(key)) throw nameTooLong(key);
   }
 
   async #deleteAllVersions(
@@ -300,6 +296,16 @@ export class S3Store implements Store {
     }
     return outcomes;
   }
+}
+
+function isTooLong(key: string): boolean {
+  return key.length * 3 > MAX_KEY_BYTES && Buffer.byteLength(key) > MAX_KEY_BYTES;
+}
+
+function nameTooLong(key: string): CloudSyncError {
+  return new CloudSyncError('NAME_TOO_LONG', 'The name is longer than the 1,024 bytes a key may have', {
+    path: key,
+  });
 }
 
 /** @param chunkSize MiB */

@@ -5,10 +5,12 @@
 
 /** ns since the epoch as rclone writes it: no zeros at the end of the decimals. */
 export function formatModificationTime(time: bigint): string {
-  const magnitude = time < 0n ? -time : time;
-  const seconds = magnitude / 1_000_000_000n;
-  const decimals = (magnitude % 1_000_000_000n).toString().padStart(9, '0').replace(/0+$/, '');
-  return `${time < 0n ? '-' : ''}${seconds}${decimals === '' ? '' : `.${decimals}`}`;
+  const digits = (time < 0n ? -time : time).toString().padStart(10, '0');
+  const point = digits.length - 9;
+  let end = digits.length;
+  while (end > point && digits[end - 1] === '0') end--;
+  const decimals = end === point ? '' : `.${digits.slice(point, end)}`;
+  return `${time < 0n ? '-' : ''}${digits.slice(0, point)}${decimals}`;
 }
 
 /** The exact ns of what rclone, s3cmd or s3fs wrote; undefined where it is no number. Past nine decimals are cut. */

@@ -43,7 +43,7 @@ export class Writer {
         claimsMd5 ? { md5: md5ToBase64(md5) } : {},
       ),
       body,
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
+      signal: options.signal,
     };
     let response: HttpResponse;
     try {
@@ -53,7 +53,10 @@ export class Writer {
       if (arrived !== undefined) return arrived;
       throw error;
     }
-    return await this.#confirm(key, content.size, md5, response, options.signal);
+    return (
+      this.#confirmedBy(key, content.size, md5, response) ??
+      (await this.#confirmByLooking(key, content.size, response, options.signal))
+    );
   }
 
   /** A condition may fail because an earlier attempt was carried out and only its answer was lost. */
@@ -72,25 +75,28 @@ export class Writer {
     return present !== undefined && presentMd5 === md5 && present.size === size ? present : undefined;
   }
 
-  async #confirm(
+  /** The object, as far as its ETag confirms it; undefined where it tells nothing. */
+  #confirmedBy(key: string, size: number, md5: string, { headers }: HttpResponse): StoredObject | undefined {
+    const etag = unquote(headers.etag);
+    if (etag === undefined || hidesMd5(headers)) return undefined;
+    if (etag !== md5) {
+      if (!isMd5(etag)) return undefined;
+      if (etag.toLowerCase() !== md5) throw notAsSent(key);
+    }
+    const object: StoredObject = { key, kind: 'file', size, etag, hashes: { md5 } };
+    const versionId = headers['x-amz-version-id'];
+    if (versionId !== undefined) object.versionId = versionId;
+    return object;
+  }
+
+  async #confirmByLooking(
     key: string,
     size: number,
-    md5: string,
     response: HttpResponse,
     signal: AbortSignal | undefined,
   ): Promise<StoredObject> {
     const etag = unquote(response.headers.etag);
     const versionId = response.headers['x-amz-version-id'];
-    const object: StoredObject = { key, kind: 'file', size };
-    if (etag !== undefined) object.etag = etag;
-    if (versionId !== undefined) object.versionId = versionId;
-    if (etag !== undefined && isMd5(etag) && !hidesMd5(response.headers)) {
-      if (etag.toLowerCase() !== md5) {
-        throw new CloudSyncError('CHECKSUM_MISMATCH', `"${key}" is not stored as it was sent`, { path: key });
-      }
-      object.hashes = { md5 };
-      return object;
-    }
     if (hidesMd5(response.headers)) this.#hidesMd5 = true;
     // The server has checked Content-MD5; its ETag tells nothing more, so at least the size is asked for.
     const found = await this.looker.head(key, {
@@ -98,8 +104,12 @@ export class Writer {
       ...(signal === undefined ? {} : { signal }),
     });
     if (found === undefined || found.size !== size || (etag !== undefined && found.etag !== etag)) {
-      throw new CloudSyncError('CHECKSUM_MISMATCH', `"${key}" is not stored as it was sent`, { path: key });
+      throw notAsSent(key);
     }
     return found;
   }
+}
+
+function notAsSent(key: string): CloudSyncError {
+  return new CloudSyncError('CHECKSUM_MISMATCH', `"${key}" is not stored as it was sent`, { path: key });
 }
