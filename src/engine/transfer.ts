@@ -131,8 +131,7 @@ async function sendWhole(sending: Sending): Promise<Sent> {
   const taking = run.budget.take(size, run.signal);
   const release = taking instanceof Promise ? await taking : taking;
   try {
-    const bytes = Buffer.allocUnsafe(size);
-    await fill(bytes, contentOfOpened(opened), run.signal);
+    const bytes = opened.bytes ?? (await readWhole(opened, run.signal));
     // That it didn't change while it was read, and that the lease holds, is asked by `beforeCommit`.
     const md5 = hash('md5', bytes, 'hex');
     const hashes = { ...options.hashes, md5: options.hashes?.md5 ?? md5 };
@@ -147,14 +146,20 @@ async function sendWhole(sending: Sending): Promise<Sent> {
   }
 }
 
+async function readWhole(opened: OpenedObject, signal: AbortSignal): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafe(opened.object.size);
+  await fill(bytes, contentOfOpened(opened), signal);
+  return bytes;
+}
+
 function writeOptions(run: RunContext, job: TransferJob, opened: OpenedObject): WriteOptions {
   const { object } = opened;
   const options: WriteOptions = {
     ...attributesOf(run, object),
     durable: run.settings.transferMode === 'move',
-    beforeCommit: async () => {
-      await opened.confirmUnchanged();
-      await run.lease?.confirm();
+    beforeCommit: () => {
+      const confirming = opened.confirmUnchanged();
+      return confirming === undefined ? run.lease?.confirm() : confirming.then(() => run.lease?.confirm());
     },
     ...whereNothingIs(run, job.present),
     signal: run.signal,

@@ -157,9 +157,9 @@ export interface WriteOptions extends ObjectAttributes {
   hashes?: Hashes;
   /**
    * Called after the last byte was read and before the object becomes visible; a throw stops the write and leaves the
-   * old object as it was.
+   * old object as it was. Undefined: it may become visible, and nothing has to be waited for.
    */
-  beforeCommit?: () => Promise<void>;
+  beforeCommit?: () => Promise<void> | undefined;
   /** Local store: fsync file and folder before the call returns (a move deletes its source next). */
   durable?: boolean;
   signal?: AbortSignal;
@@ -193,6 +193,8 @@ export interface OpenOptions {
 export interface OpenedObject {
   /** As it was on opening, with `modificationTime` and metadata. */
   readonly object: StoredObject;
+  /** All of it, where it came with the opening. */
+  readonly bytes?: Uint8Array | undefined;
   /**
    * The stored bytes from `offset` (default 0), `length` of them (default all that follow); never unpacked, never
    * shorter: an early end is CONNECTION_LOST, other content than at the opening is CHANGED. A retryable failure in the
@@ -205,8 +207,11 @@ export interface OpenedObject {
    * Undefined where it is done at once.
    */
   readInto?(target: Uint8Array, offset: number): Promise<void> | undefined;
-  /** Throws CHANGED where it is another now than on opening (local files: size, times, inode; remote: nothing to do). */
-  confirmUnchanged(): Promise<void>;
+  /**
+   * Throws CHANGED where it is another now than on opening (local files: size, times, inode). Undefined: there is nothing
+   * to wait for (remote objects, pinned by the request itself).
+   */
+  confirmUnchanged(): Promise<void> | undefined;
   close(): Promise<void>;
 }
 

@@ -42,6 +42,25 @@ export function readingTests(subject: Subject): void {
       }
     });
 
+    it('gives any range of a small object, which may come with the opening', async () => {
+      const { store } = subject;
+      const key = `${subject.prefix()}small`;
+      for (const size of [0, 1, 10_000]) {
+        const bytes = pseudoRandomBytes(size, 6);
+        await store.write(key, contentOf(bytes));
+        const part = { offset: 0, length: Math.min(size, 100) };
+        for (const firstRead of size < 2 ? [undefined] : [undefined, part]) {
+          const opened = await store.open(key, firstRead === undefined ? {} : { firstRead });
+          await closing(opened, async () => {
+            if (opened.bytes !== undefined) assert.ok(bytes.equals(opened.bytes));
+            assert.ok((await collect(opened.read())).equals(bytes));
+            assert.ok((await collect(opened.read(size >> 1))).equals(bytes.subarray(size >> 1)));
+            assert.ok((await collect(opened.read())).equals(bytes), 'read once more');
+          });
+        }
+      }
+    });
+
     it('gives several ranges at once', async () => {
       const { store } = subject;
       const key = `${subject.prefix()}parallel`;
@@ -116,7 +135,7 @@ export function readingTests(subject: Subject): void {
           assert.ok(error instanceof CloudSyncError, String(error));
           assert.equal(error.code, 'CHANGED', error.message);
         }
-        if (store.features.walks) await rejectsWith(() => opened.confirmUnchanged(), 'CHANGED');
+        if (store.features.walks) await rejectsWith(async () => opened.confirmUnchanged(), 'CHANGED');
       });
     });
 

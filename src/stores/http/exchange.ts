@@ -10,6 +10,8 @@ import type { HttpRequest, HttpResponse } from './messages.js';
 const SEND_STEP = 128 * 1024;
 /** So much of an answer may wait unread before the socket is paused. */
 const UNREAD_LIMIT = 512 * 1024;
+/** Up to here a body is waited for and comes whole, also where a stream was asked for: most come with their headers. */
+const SMALL_BODY = 64 * 1024;
 /** Linux grows a connection's send buffer up to this (tcp_wmem). */
 const SYSTEM_BUFFER = 4 * 1024 * 1024;
 /** Bytes per ms, 256 kbit/s. */
@@ -17,7 +19,7 @@ const SLOWEST_LINE = 32;
 
 /**
  * Handler of one dispatched request. Settles `response` when the answer is there: at its end, or at its headers where
- * the caller reads the body as it comes and the status is a success.
+ * the caller reads the body as it comes, it is not small and the status is a success.
  */
 export class Exchange implements Dispatcher.DispatchHandler {
   readonly response: Promise<HttpResponse>;
@@ -113,11 +115,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
     for (let index = 0; index < raw.length; index += 2) {
       this.#headers[raw[index]!.toString('latin1').toLowerCase()] = raw[index + 1]!.toString();
     }
-    if (this.request.stream === true && status < 300) {
+    const isSmall = Number(this.#headers['content-length']) <= SMALL_BODY;
+    if (this.request.stream === true && status < 300 && !isSmall) {
       this.#streaming = true;
       this.#resolve({
         status,
         headers: this.#headers,
+        isWhole: false,
         bytes: EMPTY,
         stream: this.#stream(),
         discard: this.#discard,
@@ -160,8 +164,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
       this.#resolve({
         status: this.#status,
         headers: this.#headers,
+        isWhole: true,
         bytes,
-        stream: noBytes(),
+        stream: this.request.stream === true ? oneChunk(bytes) : noBytes(),
         discard: this.#discard,
       });
     }
@@ -229,5 +234,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
 }
 
 const EMPTY = Buffer.alloc(0);
+
+async function* oneChunk(bytes: Buffer): AsyncGenerator<Uint8Array> {
+  if (bytes.length > 0) yield bytes;
+}
 
 async function* noBytes(): AsyncGenerator<Uint8Array> {}

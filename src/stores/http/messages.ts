@@ -10,7 +10,10 @@ export interface HttpRequest {
   headers: string[];
   /** A function is called once and has to give as many bytes as `content-length` among `headers` says. */
   body?: Uint8Array | (() => AsyncIterable<Uint8Array>);
-  /** Answer as soon as the headers of a success are there, and read the body as `stream`. */
+  /**
+   * Answer as soon as the headers of a success are there, and read the body as `stream`. A small body is waited for all the
+   * same: see {@link HttpResponse.isWhole}.
+   */
   stream?: boolean;
   /** Instead of the client's, for requests on which a server thinks for long. ms. */
   silenceMs?: number;
@@ -23,9 +26,10 @@ export interface HttpResponse {
   status: number;
   /** Names in lower case; of a name that came twice the last. */
   headers: Record<string, string>;
-  /** The whole body, unless it was asked for as a stream and the status is a success. */
+  /** Whether `bytes` is the whole body; else it was asked for as a stream, and comes. */
+  isWhole: boolean;
   bytes: Buffer;
-  /** The body as it comes; has to be read to its end, left (a `break`) or given up by `discard`. */
+  /** The body that was asked for as a stream; has to be read to its end, left (a `break`) or given up by `discard`. */
   stream: AsyncGenerator<Uint8Array>;
   /** Ends the connection if the body isn't read yet. */
   discard(): void;

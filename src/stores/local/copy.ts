@@ -2,7 +2,7 @@
 
 import fs from 'node:fs';
 import { contentOfOpened } from '../content.js';
-import type { CopyOptions, ObjectAttributes, OpenedObject, StoredObject } from '../store.js';
+import type { CopyOptions, ObjectAttributes, OpenedObject, StoredObject, WriteOptions } from '../store.js';
 import type { AttributeCopier } from './attribute-copier.js';
 import type { DiskName } from './file-names.js';
 import type { Folder, Root } from './folders.js';
@@ -39,7 +39,7 @@ async function cloneFile(
   sourceKey: string,
   key: string,
   attributes: ObjectAttributes,
-  options: CopyOptions & { beforeCommit: () => Promise<void> },
+  options: CopyOptions & Pick<WriteOptions, 'beforeCommit'>,
   copier: AttributeCopier,
 ): Promise<StoredObject | undefined> {
   const source = root.openParent(sourceKey);

@@ -36,10 +36,6 @@ export interface Draft {
   temporaryName: DiskName;
   name: DiskName;
   key: string;
-  /** What stood in its place when it was made, if that was looked at and little time has passed. */
-  found?: BigIntStats | 'nothing';
-  /** It has the mode of a new file already. */
-  hasUsualMode?: boolean;
 }
 
 /** Writes a whole file; see `Store.write`. */
@@ -69,18 +65,15 @@ async function writeInto(
   options: WriteOptions,
   copier: AttributeCopier,
 ): Promise<StoredObject> {
-  // Refused before the first byte is fetched; looked at again before the rename.
-  const found = lookAtTarget(folder, name, key);
-  requireConditions(found, options, key);
-  // What replaces another file or gets a mode of its own is nobody else's to read until it has it.
-  const draft = newDraft(folder, name, key, found === undefined && options.metadata?.mode === undefined);
+  // Refused before the first byte is fetched; what is in memory is refused when it is put in its place.
+  if (content.bytes === undefined) requireConditions(lookAtTarget(folder, name, key), options, key);
+  const draft = newDraft(folder, name, key);
   try {
-    if (content.bytes === undefined) await writeStream(draft.fd, content, options, key);
-    else {
-      draft.found = found ?? 'nothing';
-      const writing = writeBytes(draft.fd, content, content.bytes, options, key);
-      if (writing !== undefined) await writing;
-    }
+    const writing =
+      content.bytes === undefined
+        ? writeStream(draft.fd, content, options, key)
+        : writeBytes(draft.fd, content, content.bytes, options, key);
+    if (writing !== undefined) await writing;
     return await commit(draft, options, options, copier);
   } catch (error) {
     removeIfThere(folder.at(draft.temporaryName));
@@ -90,11 +83,10 @@ async function writeInto(
   }
 }
 
-/** Makes the temporary file: for all whom the umask lets (a folder's default ACL, where it has one), or for its owner. */
-function newDraft(folder: Folder, name: DiskName, key: string, hasUsualMode: boolean): Draft {
+function newDraft(folder: Folder, name: DiskName, key: string): Draft {
   const temporaryName = newWriteName();
-  const fd = fs.openSync(folder.at(temporaryName), NEW_FILE, hasUsualMode ? 0o666 : 0o600);
-  return { folder, fd, temporaryName, name, key, hasUsualMode };
+  const fd = fs.openSync(folder.at(temporaryName), NEW_FILE, 0o600);
+  return { folder, fd, temporaryName, name, key };
 }
 
 async function writeStream(fd: number, content: Content, options: WriteOptions, key: string): Promise<void> {
@@ -175,18 +167,19 @@ export async function commit(
   copier: AttributeCopier,
 ): Promise<StoredObject> {
   const { folder, fd, temporaryName, name, key } = draft;
-  const found = draft.found ?? lookAtTarget(folder, name, key);
-  const replaced = found === 'nothing' ? undefined : found;
-  if (replaced?.isFile()) await takeOver(draft, replaced, copier);
-  else applyAttributes(draft, attributes, copier);
+  throwIfAborted(options.signal);
+  const present = lookAtTarget(folder, name, key);
+  const takingOver = present?.isFile() ? takeOver(draft, present, copier) : undefined;
+  if (takingOver === undefined) applyAttributes(draft, attributes, copier);
+  else await takingOver;
   if (attributes.modificationTime !== undefined) setTime(fd, attributes.modificationTime);
   if (options.durable === true) fs.fsyncSync(fd);
+  const confirming = options.beforeCommit?.();
+  if (confirming !== undefined) await confirming;
   throwIfAborted(options.signal);
-  if (options.beforeCommit !== undefined) {
-    await options.beforeCommit();
-    throwIfAborted(options.signal);
-  }
-  requireConditions(lookAtTarget(folder, name, key), options, key);
+  // Where it had to be waited for anything, others may have been at work.
+  const isLater = takingOver !== undefined || confirming !== undefined || options.durable === true;
+  requireConditions(isLater ? lookAtTarget(folder, name, key) : present, options, key);
   const { ino } = fs.fstatSync(fd, { bigint: true });
   // Before the rename, because a network file system tells only now of bytes that it could not write.
   closeDraft(draft);
@@ -263,7 +256,7 @@ function applyAttributes(draft: Draft, { metadata }: ObjectAttributes, copier: A
   const { fd, key } = draft;
   if (!applyMetadata(fd, metadata)) copier.onOwnerNotKept({ key, ...ownerIn(metadata) });
   const isModeGiven = wholeNumber(metadata?.mode, 8) !== undefined;
-  if (!isModeGiven && draft.hasUsualMode !== true) fs.fchmodSync(fd, 0o666 & ~process.umask());
+  if (!isModeGiven) fs.fchmodSync(fd, 0o666 & ~process.umask());
 }
 
 /** Owner, group, mode, ACL and extended attributes of the replaced file, as far as rights allow. */

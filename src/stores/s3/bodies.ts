@@ -22,7 +22,7 @@ export interface BodyOptions {
   /** Hashes the caller knows: CHECKSUM_MISMATCH where the content has others. */
   hashes?: Hashes;
   /** Called after the last byte was read and before it is sent. */
-  beforeCommit?: () => Promise<void>;
+  beforeCommit?: () => Promise<void> | undefined;
   signal?: AbortSignal;
 }
 
@@ -148,7 +148,7 @@ async function* resend(
 /** Asks `beforeCommit` once, however often the body is sent. */
 class CommitOnce {
   #agreed = false;
-  constructor(private readonly beforeCommit: (() => Promise<void>) | undefined) {}
+  constructor(private readonly beforeCommit: BodyOptions['beforeCommit']) {}
   async ask(): Promise<void> {
     if (this.#agreed) return;
     await this.beforeCommit?.();

@@ -1,6 +1,6 @@
 /** Reading objects: one request opens, later ones are held to the same ETag or version; broken bodies are taken up. */
 
-import { CloudSyncError, hasCode } from '../../errors.js';
+import { CloudSyncError, hasCode, throwIfAborted } from '../../errors.js';
 import { contentRange, FirstBody, readResuming } from '../http/resumed-body.js';
 import type { HttpResponse } from '../http.js';
 import type { OpenedObject, OpenOptions, StoredObject } from '../store.js';
@@ -37,8 +37,11 @@ export async function openObject(
   const range = contentRange(response.headers['content-range']);
   const length = Number(response.headers['content-length'] ?? 0);
   const object = objectFromHeaders(key, response.headers, range?.size ?? length);
+  const { isWhole, bytes } = response;
+  if (isWhole && bytes.length === object.size)
+    return new S3Object(connection, bucket, object, options, bytes);
   const first = new FirstBody(response, range?.start ?? 0, length);
-  return new S3Object(connection, bucket, object, options, first);
+  return new S3Object(connection, bucket, object, options, undefined, first);
 }
 
 async function openByHead(
@@ -57,7 +60,7 @@ async function openByHead(
       advice: 'Have it restored from the archive first (thaw), then try again.',
     });
   }
-  return new S3Object(connection, bucket, object, options, undefined);
+  return new S3Object(connection, bucket, object, options);
 }
 
 class S3Object implements OpenedObject {
@@ -66,7 +69,8 @@ class S3Object implements OpenedObject {
     private readonly bucket: string,
     readonly object: StoredObject,
     private readonly options: OpenOptions,
-    private readonly first: FirstBody | undefined,
+    readonly bytes?: Uint8Array,
+    private readonly first?: FirstBody,
   ) {}
 
   read(
@@ -76,6 +80,7 @@ class S3Object implements OpenedObject {
   ): AsyncGenerator<Uint8Array> {
     const { key, size } = this.object;
     const end = Math.min(size, offset + length);
+    if (this.bytes !== undefined) return inMemory(this.bytes.subarray(offset, end), signal);
     return readResuming({
       key,
       start: offset,
@@ -86,7 +91,7 @@ class S3Object implements OpenedObject {
     });
   }
 
-  async confirmUnchanged(): Promise<void> {}
+  confirmUnchanged(): undefined {}
 
   async close(): Promise<void> {
     this.first?.discard();
@@ -123,6 +128,11 @@ class S3Object implements OpenedObject {
     }
     return response;
   }
+}
+
+async function* inMemory(bytes: Uint8Array, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  throwIfAborted(signal);
+  if (bytes.length > 0) yield bytes;
 }
 
 interface GetOptions {

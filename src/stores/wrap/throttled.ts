@@ -76,7 +76,8 @@ function throttledObject(
   return replacing(opened, {
     read: (offset, length, signal) =>
       throttled(opened.read(offset, length, signal), limiter, signal ?? openSignal),
-    // It would go past the limiter.
+    // They would go past the limiter.
+    bytes: undefined,
     readInto: undefined,
   });
 }
