@@ -5,8 +5,9 @@ import { abortedError, throwIfAborted } from '../errors.js';
 import type { Release } from './locks.js';
 
 /**
- * ms between two grants. Starting a process holds the event loop (measured: up to 20 ms for a large Node-RED on a busy
- * machine); twenty tasks of one schedule must not do that in a row.
+ * ms between two grants. A process is started in a thread of its own (launcher.ts), but the system copies Node-RED's page
+ * tables for it, and meanwhile whoever writes to memory waits: with 100 MB 5 ms where processes are started 50 ms apart,
+ * 12 ms where they follow each other at once, with 1 GB 25 ms each. Twenty tasks of one schedule must not do that in a row.
  */
 const SPACING_MS = 50;
 

@@ -1,7 +1,8 @@
 /**
- * The messages between Node-RED's process and a child process, both ways, in one place. They go over the channel of
- * `child_process.fork` with `serialization: 'advanced'` (structured clone), so secrets never stand in arguments or
- * environment variables.
+ * The messages between Node-RED's process and a child process, both ways, in one place. They go through the launcher's
+ * thread, which has the other end of the channel of `child_process.fork`; with structured clone both ways (between threads,
+ * and over the channel with `serialization: 'advanced'`), so secrets never stand in arguments or environment variables. A
+ * Buffer arrives as a Uint8Array.
  */
 
 import type { Phase } from '../engine/report.js';
