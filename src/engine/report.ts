@@ -121,7 +121,7 @@ export interface RunReport extends EngineCounts, Partial<VerifyFindings> {
   env: Record<string, string>;
 }
 
-/** One line of a run's log. */
+/** One line of a run's log; the runner writes it field by field, in this order. */
 export interface LogEntry {
   /** ms since the epoch. */
   time: number;

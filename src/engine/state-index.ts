@@ -118,7 +118,7 @@ export function indexEntry(
 ): IndexEntry {
   const identity = local.identity!;
   const modificationTime = local.modificationTime!;
-  const readAtNs = BigInt(Math.floor(readAt)) * 1_000_000n;
+  const settledBefore = BigInt(Math.floor(readAt)) * 1_000_000n - UNSETTLED_TIME;
   return {
     sortKey,
     size: local.size,
@@ -127,7 +127,7 @@ export function indexEntry(
     inode: identity.inode,
     remoteTag: remoteTag(remote),
     md5,
-    settled: [modificationTime, identity.changeTime].every((time) => time + UNSETTLED_TIME < readAtNs),
+    settled: modificationTime < settledBefore && identity.changeTime < settledBefore,
   };
 }
 

@@ -131,7 +131,8 @@ async function sendWhole(sending: Sending): Promise<Sent> {
   const taking = run.budget.take(size, run.signal);
   const release = taking instanceof Promise ? await taking : taking;
   try {
-    const bytes = opened.bytes ?? (await readWhole(opened, run.signal));
+    const reading = opened.bytes ?? readWhole(opened, run.signal);
+    const bytes = reading instanceof Promise ? await reading : reading;
     // That it didn't change while it was read, and that the lease holds, is asked by `beforeCommit`.
     const md5 = hash('md5', bytes, 'hex');
     const hashes = { ...options.hashes, md5: options.hashes?.md5 ?? md5 };
@@ -146,10 +147,11 @@ async function sendWhole(sending: Sending): Promise<Sent> {
   }
 }
 
-async function readWhole(opened: OpenedObject, signal: AbortSignal): Promise<Buffer> {
+/** Without a promise where it takes no waiting, as for a small local file. */
+function readWhole(opened: OpenedObject, signal: AbortSignal): Buffer | Promise<Buffer> {
   const bytes = Buffer.allocUnsafe(opened.object.size);
-  await fill(bytes, contentOfOpened(opened), signal);
-  return bytes;
+  const filling = fill(bytes, contentOfOpened(opened), signal);
+  return filling === undefined ? bytes : filling.then(() => bytes);
 }
 
 function writeOptions(run: RunContext, job: TransferJob, opened: OpenedObject): WriteOptions {

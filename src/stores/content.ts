@@ -81,16 +81,21 @@ export async function* readExactly(content: Content, signal?: AbortSignal): Asyn
 
 /**
  * Puts all of `content` into `target`, which is as long. Errors as {@link readExactly}; after one, `target` may still be
- * written to and must not be used again.
+ * written to and must not be used again. Undefined where it is done at once.
  */
-export async function fill(target: Uint8Array, content: Content, signal?: AbortSignal): Promise<void> {
+export function fill(target: Uint8Array, content: Content, signal?: AbortSignal): Promise<void> | undefined {
   throwIfAborted(signal);
   if (target.byteLength !== content.size) throw sizeChanged(target.byteLength, content.size);
-  if (content.readInto !== undefined) {
-    const reading = content.readInto(target, 0);
-    if (reading !== undefined) await unlessAborted(reading, signal);
-    return;
-  }
+  if (content.readInto === undefined) return fillFromStream(target, content, signal);
+  const reading = content.readInto(target, 0);
+  return reading === undefined ? undefined : unlessAborted(reading, signal);
+}
+
+async function fillFromStream(
+  target: Uint8Array,
+  content: Content,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   let position = 0;
   for await (const chunk of readExactly(content, signal)) {
     target.set(chunk, position);

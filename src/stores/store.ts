@@ -208,8 +208,8 @@ export interface OpenedObject {
    */
   readInto?(target: Uint8Array, offset: number): Promise<void> | undefined;
   /**
-   * Throws CHANGED where it is another now than on opening (local files: size, times, inode). Undefined: there is nothing
-   * to wait for (remote objects, pinned by the request itself).
+   * Throws CHANGED, at once or by its promise, where it is another now than on opening (local files: size, times, inode).
+   * Undefined: there is nothing to wait for (local files; remote objects, pinned by the request itself).
    */
   confirmUnchanged(): Promise<void> | undefined;
   close(): Promise<void>;

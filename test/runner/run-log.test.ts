@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DEFAULT_LOG_LIMITS, LogWriter, readLog } from '../../src/runner/run-log.js';
+import type { LogEntry } from '../../src/engine/report.js';
+import { currentLogFile, DEFAULT_LOG_LIMITS, LogWriter, readLog } from '../../src/runner/run-log.js';
 
 describe('the end of a log', () => {
   let folder: string;
@@ -55,5 +56,26 @@ describe('the end of a log', () => {
     assert.deepEqual(entries, []);
     write(0, 3);
     assert.deepEqual(times({ after: next }), [0, 1, 2]);
+  });
+});
+
+describe('a line of a log', () => {
+  it('is the entry as JSON', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'cloud-sync-log-'));
+    try {
+      const entries: LogEntry[] = [
+        { time: 1, level: 'info', event: 'unchanged' },
+        { time: 2, level: 'info', event: 'transfer', path: 'ä "quoted" \\ \n \u2028 \ud800', bytes: 0 },
+        { time: 3, level: 'error', event: 'a "b"', path: undefined, message: 'tab\tand\u0000' },
+        { time: 4, level: 'warning', event: 'would transfer', path: '', bytes: 5e15, message: '' },
+      ];
+      const writer = new LogWriter(folder, 'run', DEFAULT_LOG_LIMITS);
+      for (const entry of entries) writer.write(entry);
+      writer.flush();
+      const text = readFileSync(currentLogFile(folder, 'run'), 'utf8');
+      assert.equal(text, entries.map((entry) => `${JSON.stringify(entry)}\n`).join(''));
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { createServer, request, type Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { inspect } from 'node:util';
 import type { CloudSyncError } from '../../src/errors.js';
 import { openB2Account } from '../../src/stores/b2.js';
 import { proxyFor } from '../../src/stores/http/proxy.js';
-import { parseRetryAfter } from '../../src/stores/http.js';
+import { HttpClient, parseRetryAfter } from '../../src/stores/http.js';
 import { contentOf, pseudoRandomBytes, readAll, rejectsWith } from '../conformance/support.js';
 import { startB2Server } from '../servers/b2/server.js';
 import { type S3Server, startS3Server } from '../servers/s3/server.js';
@@ -58,6 +59,34 @@ describe('HTTP', () => {
         () => proxyFor(new URL('http://s3.example'), { HTTP_PROXY }),
         (error: CloudSyncError) => error.code === 'INVALID_INPUT' && !inspect(error).includes('secret'),
       );
+    }
+  });
+
+  it('ends all requests of a signal when it fires, and listens to it no longer than they run', async () => {
+    const silent = createServer(() => {});
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const client = new HttpClient();
+    const origin = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const send = (signal: AbortSignal) =>
+      client.send({ method: 'GET', origin, path: '/', headers: ['host', 'here'], signal });
+    try {
+      const [one, other] = [new AbortController(), new AbortController()];
+      const ended = [send(one.signal), send(one.signal), send(one.signal)].map((response) =>
+        rejectsWith(() => response, 'ABORTED'),
+      );
+      const kept = send(other.signal);
+      assert.equal(getEventListeners(one.signal, 'abort').length, 1);
+      one.abort();
+      await Promise.all(ended);
+      assert.equal(getEventListeners(one.signal, 'abort').length, 0);
+      assert.equal(getEventListeners(other.signal, 'abort').length, 1);
+      other.abort();
+      await rejectsWith(() => kept, 'ABORTED');
+      assert.equal(getEventListeners(other.signal, 'abort').length, 0);
+    } finally {
+      await client.close();
+      silent.closeAllConnections();
+      silent.close();
     }
   });
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import type { CloudSyncError } from '../../src/errors.js';
 import { s3Identity } from '../../src/stores/s3/identity.js';
+import { encodeKey } from '../../src/stores/s3/signature.js';
 import { formatModificationTime, parseModificationTime } from '../../src/stores/s3/times.js';
 import { multipartEtag, partSizeFor } from '../../src/stores/s3/upload.js';
 import { contentOf, listAll, md5, pseudoRandomBytes, readAll, rejectsWith } from '../conformance/support.js';
@@ -41,6 +42,21 @@ describe('S3 store', () => {
         assert.equal(parseModificationTime(text), time);
       });
     }
+
+    it('encodes every character of a key as SigV4 wants it', () => {
+      const ascii = String.fromCharCode(...Array.from({ length: 0x80 }, (_, code) => code));
+      for (const text of [ascii, `${ascii}ä€😀`, 'plain-name_1.~', '', ' ', "a/b c/(d)!*'"]) {
+        const wanted = [...Buffer.from(text)]
+          .map((byte) => {
+            const character = String.fromCharCode(byte);
+            if (/[A-Za-z0-9\-_.~/]/.test(character)) return character;
+            return `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+          })
+          .join('');
+        assert.equal(encodeKey(text), wanted);
+      }
+      assert.throws(() => encodeKey('a\ud800'), URIError);
+    });
 
     it('reads what others write, and nothing from nonsense', () => {
       assert.equal(parseModificationTime('1700000000.1234567891'), 1_700_000_000_123_456_789n);

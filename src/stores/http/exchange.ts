@@ -160,13 +160,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.onFinished(this);
     if (error !== undefined) this.#reject(error);
     else if (!this.#streaming) {
-      const bytes = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks);
+      const bytes = wholeOf(this.#chunks);
       this.#resolve({
         status: this.#status,
         headers: this.#headers,
         isWhole: true,
         bytes,
-        stream: this.request.stream === true ? oneChunk(bytes) : noBytes(),
+        stream: this.request.stream === true ? oneChunk(bytes) : NO_BYTES,
         discard: this.#discard,
       });
     }
@@ -239,4 +239,10 @@ async function* oneChunk(bytes: Buffer): AsyncGenerator<Uint8Array> {
   if (bytes.length > 0) yield bytes;
 }
 
-async function* noBytes(): AsyncGenerator<Uint8Array> {}
+/** At its end from the start: for everybody. */
+const NO_BYTES = (async function* (): AsyncGenerator<Uint8Array> {})();
+
+function wholeOf(chunks: readonly Uint8Array[]): Buffer {
+  if (chunks.length === 0) return EMPTY;
+  return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
+}

@@ -160,7 +160,7 @@ class OpenedFile implements OpenedObject {
    * the descriptor is open, no other file can have its inode. The descriptor alone wouldn't show that a folder above was
    * moved, nor on every file system that another file took the name.
    */
-  async confirmUnchanged(): Promise<void> {
+  confirmUnchanged(): undefined {
     const { key } = this.object;
     this.#usable();
     try {

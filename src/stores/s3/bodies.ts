@@ -51,7 +51,8 @@ export async function prepareBody(
 
   let source: RequestBody['source'];
   if (bytes !== undefined) {
-    await options.beforeCommit?.();
+    const confirming = options.beforeCommit?.();
+    if (confirming !== undefined) await confirming;
     source = bytes;
   } else {
     const hooks = new CommitOnce(options.beforeCommit);
