@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { CloudSyncError, throwIfAborted } from '../../errors.js';
-import { forHashing, readExactly } from '../content.js';
+import { fill, forEachChunk, forHashing, readExactly } from '../content.js';
 import type { Content, HashAlgorithm, Hashes } from '../store.js';
 
 /** Hashes that Node.js computes; what else a caller knows can't be compared here. */
@@ -19,14 +19,8 @@ export async function readChecked(
 ): Promise<{ bytes: Uint8Array; md5: Buffer }> {
   let bytes: Uint8Array;
   if (content.bytes === undefined) {
-    // A copy, because a source may use its buffer again for the next chunk.
-    const whole = Buffer.allocUnsafe(content.size);
-    let size = 0;
-    for await (const chunk of readExactly(content, signal)) {
-      whole.set(chunk, size);
-      size += chunk.byteLength;
-    }
-    bytes = whole;
+    bytes = Buffer.allocUnsafe(content.size);
+    await fill(bytes, content, signal);
   } else {
     bytes = content.bytes;
   }
@@ -42,7 +36,7 @@ export async function readChecked(
 /** The MD5 of `content`, read once without keeping it. */
 export async function md5Of(content: Content, signal: AbortSignal | undefined): Promise<Buffer> {
   const hash = createHash('md5');
-  for await (const chunk of readExactly(forHashing(content), signal)) hash.update(chunk);
+  await forEachChunk(forHashing(content), (chunk) => hash.update(chunk), signal);
   return hash.digest();
 }
 

@@ -4,8 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { throwIfAborted } from '../../errors.js';
-import { forHashing } from '../content.js';
+import { forEachChunk, forHashing } from '../content.js';
 import type { Content } from '../store.js';
 
 /** Bytes of a block. */
@@ -53,14 +52,8 @@ export function hashOfBlocks(blocks: readonly Buffer[]): string {
 }
 
 /** The content_hash of a content, read once and never held. Lower-case hexadecimal. */
-export async function dropboxContentHash(
-  content: Content | AsyncIterable<Uint8Array>,
-  signal?: AbortSignal,
-): Promise<string> {
+export async function dropboxContentHash(content: Content, signal?: AbortSignal): Promise<string> {
   const hash = new ContentHash();
-  for await (const chunk of 'read' in content ? forHashing(content).read() : content) {
-    throwIfAborted(signal);
-    hash.update(chunk);
-  }
+  await forEachChunk(forHashing(content), (chunk) => hash.update(chunk), signal);
   return hash.hex();
 }

@@ -1,7 +1,7 @@
 /** Reading what is to be sent, exactly as long as it says. */
 
 import { throwIfAborted } from '../../errors.js';
-import { readExactly, sizeChanged } from '../content.js';
+import { fill, sizeChanged } from '../content.js';
 import { algorithmsOf, Hasher, requireHashes } from '../hashing.js';
 import type { Content, Hashes } from '../store.js';
 
@@ -31,12 +31,7 @@ export async function readWhole(content: Content, signal: AbortSignal | undefine
     if (content.bytes.byteLength !== content.size) throw sizeChanged(content.size, content.bytes.byteLength);
     return content.bytes;
   }
-  // A copy, because a source may use its buffer again for the next chunk.
   const whole = Buffer.allocUnsafe(content.size);
-  let size = 0;
-  for await (const chunk of readExactly(content, signal)) {
-    whole.set(chunk, size);
-    size += chunk.byteLength;
-  }
+  await fill(whole, content, signal);
   return whole;
 }

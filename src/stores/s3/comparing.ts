@@ -5,8 +5,8 @@
  */
 
 import { createHash } from 'node:crypto';
-import { throwIfAborted } from '../../errors.js';
 import { hashContent } from '../compare.js';
+import { forEachChunk } from '../content.js';
 import type {
   ComparisonTrust,
   Content,
@@ -205,10 +205,10 @@ async function multipartEtags(
 ): Promise<{ etags: string[]; md5: string }> {
   const whole = createHash('md5');
   const parted = sizes.map((sizeOf) => new PartedHash(sizeOf));
-  for await (const chunk of content.read()) {
-    throwIfAborted(signal);
+  const update = (chunk: Uint8Array) => {
     whole.update(chunk);
     for (const hash of parted) hash.update(chunk);
-  }
+  };
+  await forEachChunk(content, update, signal);
   return { etags: parted.map((hash) => hash.etag()), md5: whole.digest('hex') };
 }
