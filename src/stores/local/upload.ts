@@ -3,13 +3,14 @@
  * belong in a temporary file beside the target; a second file records what has arrived, one line a part, written when
  * the part is whole: number, size, CRC-32. A part counts as arrived only while its bytes have that CRC, so that neither a
  * kill in the middle nor a power cut leaves a wrong part. The hash of the whole is taken as far as parts have arrived
- * without a gap, while the others are on their way.
+ * without a gap, while the others are on their way: they are read back for it, in a thread where it knows the algorithms.
  */
 
 import fs from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { CloudSyncError, throwIfAborted } from '../../errors.js';
-import { algorithmsOf, Hasher, requireHashes } from '../hashing.js';
+import { algorithmsOf, requireHashes } from '../hashing.js';
+import { unlessAborted } from '../http/retry.js';
 import type {
   ArrivedPart,
   Content,
@@ -23,7 +24,9 @@ import type {
   WriteOptions,
 } from '../store.js';
 import type { AttributeCopier } from './attribute-copier.js';
+import { type FileHash, newFileHash, OwnHash, readRange } from './file-hash.js';
 import type { Folder, Root } from './folders.js';
+import { WriteTurns } from './piece-writer.js';
 import { fromSystemError } from './system-errors.js';
 import { isUploadName, newUploadName, recordNameOf } from './temporary-names.js';
 import { closeDraft, commit, type Draft, NEW_FILE, removeIfThere, writeContent } from './write.js';
@@ -38,7 +41,8 @@ export const UPLOAD_LIMITS: StoreFeatures['upload'] = {
 };
 /** A part that wasn't there whole is fetched again: several under way, even of a file of 1 GiB, must not be much of it. */
 const DEFAULT_PART_SIZE = 8 * 1024 * 1024;
-const CHUNK_SIZE = 256 * 1024;
+/** Parts. */
+const FAR_BEHIND = 8;
 
 export function createUpload(
   root: Root,
@@ -100,11 +104,12 @@ export class LocalUpload implements Upload {
   readonly #temporaryName: string;
   readonly #present = new Set<number>();
   /** Of the parts before {@link #nextToHash}; undefined where none is wanted or it came to nothing. */
-  #whole: Hasher | undefined;
+  #whole: FileHash | undefined;
   #nextToHash = 1;
-  /** The part that is being hashed as it comes. */
-  #hashedPart: number | undefined;
   #hashing: Promise<void> = Promise.resolve();
+  /** Those who wait for the hash to come nearer, or to be given up. */
+  readonly #onHashed: (() => void)[] = [];
+  readonly #turns = new WriteTurns();
 
   constructor(
     root: Root,
@@ -122,7 +127,7 @@ export class LocalUpload implements Upload {
     this.partCount = Math.max(1, Math.ceil(state.size / state.partSize));
     if (!isUploadName(this.#temporaryName)) throw this.#notFound();
     const algorithms = algorithmsOf(hashes);
-    if (algorithms.length > 0) this.#whole = new Hasher(algorithms);
+    if (algorithms.length > 0) this.#whole = newFileHash(algorithms, state.size);
   }
 
   /** Throws NOT_FOUND where there is nothing to go on with. */
@@ -143,7 +148,12 @@ export class LocalUpload implements Upload {
       if (part.number > this.partCount || part.size !== this.#sizeOf(part.number)) continue;
       const check = new Crc32();
       const offset = (part.number - 1) * this.state.partSize;
-      this.#withFile(READ_EXISTING, (fd) => readRange(fd, offset, part.size, check, signal));
+      const fd = this.#openForReading();
+      try {
+        readRange(fd, offset, part.size, check, signal);
+      } finally {
+        fs.closeSync(fd);
+      }
       if (check.value === part.crc) yield { number: part.number, size: part.size };
     }
   }
@@ -156,72 +166,81 @@ export class LocalUpload implements Upload {
       });
     }
     const { folder } = this.#root.openParent(this.state.key);
+    this.#forget(number);
     try {
       const check = new Crc32();
       const fd = fs.openSync(folder.at(this.#temporaryName), WRITE_EXISTING);
       try {
-        await this.#writePart(fd, number, content, check, signal);
+        const position = (number - 1) * this.state.partSize;
+        const context = { key: this.state.key, hasher: check, turns: this.#turns, signal };
+        await writeContent(fd, content, position, context);
         recordPart(folder, this.#temporaryName, { number, size: content.size, crc: check.value });
-        this.#present.add(number);
-        await this.#hashArrived(fd, signal);
       } finally {
         fs.closeSync(fd);
       }
+      this.#forget(number);
+      this.#present.add(number);
+      void this.#hashArrived(signal);
+      while (this.#isHashFarBehind()) {
+        await unlessAborted(new Promise<void>((resolve) => this.#onHashed.push(resolve)), signal);
+      }
       return { number, size: content.size };
     } catch (error) {
+      // It ends here, and nobody says so.
+      this.#dropHash();
       throw fromSystemError(error, this.state.key, 'write');
     } finally {
       folder.close();
     }
   }
 
-  /** The part that is next in the hash of the whole is hashed as it comes, others when it is their turn. */
-  async #writePart(
-    fd: number,
-    number: number,
-    content: Content,
-    check: Crc32,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    // A part that is sent again: what was hashed of it doesn't hold any more.
-    if (this.#present.has(number) || this.#hashedPart === number) this.#whole = undefined;
-    const whole = this.#nextToHash === number ? this.#whole : undefined;
-    if (whole !== undefined) this.#hashedPart = number;
-    const update = (bytes: Uint8Array) => {
-      check.update(bytes);
-      whole?.update(bytes);
-    };
-    try {
-      await writeContent(fd, content, (number - 1) * this.state.partSize, {
-        key: this.state.key,
-        hasher: { update },
-        signal,
-      });
-    } catch (error) {
-      if (whole !== undefined) this.#whole = undefined;
-      throw error;
-    }
-    if (whole === undefined) return;
-    this.#hashedPart = undefined;
-    this.#nextToHash++;
+  /** A part that is sent a second time: what was hashed of it doesn't hold any more. */
+  #forget(number: number): void {
+    if (this.#present.delete(number)) this.#dropHash();
   }
 
-  /** Takes the hash of the whole on to the first part that is missing; one call at a time works on it. */
-  #hashArrived(fd: number, signal: AbortSignal | undefined): Promise<void> {
+  /** Takes the hash of the whole on to the first part that is missing; one call at a time works on it. Never throws. */
+  #hashArrived(signal: AbortSignal | undefined): Promise<void> {
     this.#hashing = this.#hashing.then(async () => {
-      const whole = this.#whole;
-      if (whole === undefined) return;
+      if (this.#whole === undefined || !this.#present.has(this.#nextToHash)) return;
       try {
-        for (; this.#present.has(this.#nextToHash); this.#nextToHash++) {
-          const offset = (this.#nextToHash - 1) * this.state.partSize;
-          await hashRange(fd, offset, this.#sizeOf(this.#nextToHash), whole, signal);
+        const fd = this.#openForReading();
+        try {
+          await this.#hashPresent(fd, signal);
+        } finally {
+          fs.closeSync(fd);
         }
       } catch {
         // The reading back at the end says what is wrong.
-        this.#whole = undefined;
+        this.#dropHash();
       }
     });
     return this.#hashing;
+  }
+
+  async #hashPresent(fd: number, signal: AbortSignal | undefined): Promise<void> {
+    while (this.#whole !== undefined && this.#present.has(this.#nextToHash)) {
+      const offset = (this.#nextToHash - 1) * this.state.partSize;
+      await this.#whole.update(fd, offset, this.#sizeOf(this.#nextToHash), signal);
+      this.#nextToHash++;
+      this.#wakeWaiting();
+    }
+  }
+
+  /** What waits to be hashed should still be in the system's memory when it is read back. */
+  #isHashFarBehind(): boolean {
+    const isUnderWay = this.#whole !== undefined && this.#present.has(this.#nextToHash);
+    return isUnderWay && this.#present.has(this.#nextToHash + FAR_BEHIND);
+  }
+
+  #dropHash(): void {
+    this.#whole?.drop();
+    this.#whole = undefined;
+    this.#wakeWaiting();
+  }
+
+  #wakeWaiting(): void {
+    for (const wake of this.#onHashed.splice(0)) wake();
   }
 
   keepPart(part: ArrivedPart): void {
@@ -247,10 +266,11 @@ export class LocalUpload implements Upload {
     }
     const { folder, name } = this.#root.openParent(key);
     try {
+      const hashes = await this.#finishHash(options.signal);
       const fd = fs.openSync(folder.at(this.#temporaryName), WRITE_EXISTING);
       const draft: Draft = { folder, fd, temporaryName: this.#temporaryName, name, key };
       try {
-        await this.#verify(fd, { ...this.#hashes, ...options.hashes }, options.signal);
+        await this.#verify(fd, { ...this.#hashes, ...options.hashes }, hashes, options.signal);
         const object = await commit(draft, this.#attributes, options, this.#copier);
         removeIfThere(folder.at(recordNameOf(this.#temporaryName)));
         return object;
@@ -258,6 +278,7 @@ export class LocalUpload implements Upload {
         closeDraft(draft);
       }
     } catch (error) {
+      this.#dropHash();
       throw fromSystemError(error, key, 'finish');
     } finally {
       folder.close();
@@ -265,6 +286,7 @@ export class LocalUpload implements Upload {
   }
 
   async abort(): Promise<void> {
+    this.#dropHash();
     try {
       this.#inFolder('remove', (folder) => {
         removeIfThere(folder.at(this.#temporaryName));
@@ -275,8 +297,21 @@ export class LocalUpload implements Upload {
     }
   }
 
-  /** The file has its full length and is what it should be. */
-  async #verify(fd: number, expected: Hashes, signal?: AbortSignal): Promise<void> {
+  /** The hashes of the whole, where they could be taken on the way. */
+  async #finishHash(signal: AbortSignal | undefined): Promise<Hashes | undefined> {
+    await unlessAborted(this.#hashArrived(signal), signal);
+    const whole = this.#whole;
+    this.#whole = undefined;
+    return await unlessAborted(whole?.finish().catch(() => undefined) ?? Promise.resolve(undefined), signal);
+  }
+
+  /** The file has its full length and is what it should be; `onTheWay`: what was found while the parts came. */
+  async #verify(
+    fd: number,
+    expected: Hashes,
+    onTheWay: Hashes | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     const { key, size } = this.state;
     const found = fs.fstatSync(fd).size;
     if (found !== size) {
@@ -286,18 +321,14 @@ export class LocalUpload implements Upload {
     }
     const algorithms = algorithmsOf(expected);
     if (algorithms.length === 0) return;
-    await this.#hashArrived(fd, signal);
     throwIfAborted(signal);
-    const isHashed = this.#nextToHash > this.partCount;
-    const onTheWay = isHashed ? this.#whole?.finish() : undefined;
-    this.#whole = undefined;
     if (onTheWay !== undefined && algorithms.every((algorithm) => onTheWay[algorithm] !== undefined)) {
       requireHashes(expected, onTheWay, key);
       return;
     }
-    const hasher = new Hasher(algorithms);
-    await hashRange(fd, 0, size, hasher, signal);
-    requireHashes(expected, hasher.finish(), key);
+    const hash = new OwnHash(algorithms);
+    await hash.update(fd, 0, size, signal);
+    requireHashes(expected, await hash.finish(), key);
   }
 
   #sizeOf(number: number): number {
@@ -305,15 +336,9 @@ export class LocalUpload implements Upload {
     return Math.min(partSize, size - (number - 1) * partSize);
   }
 
-  #withFile<T>(flags: number, use: (fd: number) => T): T {
-    return this.#inFolder('read', (folder) => {
-      const fd = fs.openSync(folder.at(this.#temporaryName), flags);
-      try {
-        return use(fd);
-      } finally {
-        fs.closeSync(fd);
-      }
-    });
+  /** A descriptor of its own for reading what has arrived. */
+  #openForReading(): number {
+    return this.#inFolder('read', (folder) => fs.openSync(folder.at(this.#temporaryName), READ_EXISTING));
   }
 
   #inFolder<T>(intention: string, use: (folder: Folder) => T): T {
@@ -349,12 +374,7 @@ interface UploadRecord {
   parts: Map<number, RecordedPart>;
 }
 
-/** What can be told of bytes that go by. */
-interface Updatable {
-  update(bytes: Uint8Array): void;
-}
-
-class Crc32 implements Updatable {
+class Crc32 {
   value = 0;
 
   update(bytes: Uint8Array): void {
@@ -386,38 +406,6 @@ function recordPart(folder: Folder, temporaryName: string, part: RecordedPart): 
     fs.writeSync(fd, `${part.number} ${part.size} crc32:${part.crc.toString(16)}\n`);
   } finally {
     fs.closeSync(fd);
-  }
-}
-
-/** {@link readRange} that gives progress, aborts and the network their turn. */
-async function hashRange(
-  fd: number,
-  offset: number,
-  length: number,
-  hasher: Hasher,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const step = 16 * CHUNK_SIZE;
-  for (let done = 0; done < length; done += step) {
-    readRange(fd, offset + done, Math.min(step, length - done), hasher, signal);
-    await new Promise(setImmediate);
-  }
-}
-
-function readRange(
-  fd: number,
-  offset: number,
-  length: number,
-  hasher: Updatable,
-  signal?: AbortSignal,
-): void {
-  const buffer = Buffer.allocUnsafe(Math.min(CHUNK_SIZE, Math.max(1, length)));
-  for (let done = 0; done < length; ) {
-    throwIfAborted(signal);
-    const count = fs.readSync(fd, buffer, 0, Math.min(buffer.length, length - done), offset + done);
-    if (count === 0) return;
-    hasher.update(buffer.subarray(0, count));
-    done += count;
   }
 }
 
