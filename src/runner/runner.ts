@@ -101,7 +101,7 @@ export class Runner {
     const { dataFolder, childFile, runMemoryMb, historyDays, maxRuns, hangMs } = this.#options;
     this.#history = new History(dataFolder, { runs: HISTORY_RUNS, days: historyDays });
     this.#lockFiles = new LockFiles(join(dataFolder, 'locks'));
-    this.#launcher = new Launcher({ childFile });
+    this.#launcher = new Launcher({ childFile, compiledFolder: join(dataFolder, 'compiled') });
     this.#questions = new QuestionPool({ launcher: this.#launcher });
     this.#shared = {
       launcher: this.#launcher,

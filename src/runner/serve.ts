@@ -4,6 +4,7 @@
  */
 
 import { writeFileSync } from 'node:fs';
+import * as nodeModule from 'node:module';
 import { setPriority } from 'node:os';
 import { asCloudSyncError } from '../errors.js';
 import { ChildRun } from './child-run.js';
@@ -11,7 +12,10 @@ import type { Execution, ExecutionHost } from './execute.js';
 import type { Answer, Question } from './questions.js';
 import { killScripts } from './scripts.js';
 import type { RunRequest } from './task.js';
-import { ALIVE_INTERVAL_MS, type FromChild, type ToChild } from './transport.js';
+import { ALIVE_INTERVAL_MS, COMPILED_FOLDER_VARIABLE, type FromChild, type ToChild } from './transport.js';
+
+/** Node.js 22.10 and later. */
+const { flushCompileCache } = nodeModule as { flushCompileCache?: () => void };
 
 /** What the child is able to do; tests put others in their place. */
 export interface ChildAbilities {
@@ -23,6 +27,8 @@ export interface ChildAbilities {
 export function serve(abilities: ChildAbilities): void {
   if (process.send === undefined) throw new Error('This file is started by the runner only');
   behaveInTheBackground();
+  // Meant for this process: what scripts start has nothing to keep here.
+  delete process.env[COMPILED_FOLDER_VARIABLE];
   let run: ChildRun | undefined;
 
   process.on('disconnect', endNow);
@@ -49,7 +55,7 @@ export function serve(abilities: ChildAbilities): void {
         run.prepare(endNow);
         break;
       case 'go':
-        run?.go().then(endNow, onUncaught);
+        run?.go().then(endAfterRun, onUncaught);
         break;
       case 'abort':
         run?.abort();
@@ -79,6 +85,12 @@ function send(message: FromChild): Promise<void> {
     if (!process.connected) return resolve();
     process.send!(message, undefined, undefined, () => resolve());
   });
+}
+
+/** The next run begins with what V8 has compiled in this one. Nothing is written where it is there already. */
+function endAfterRun(): void {
+  flushCompileCache?.();
+  endNow();
 }
 
 /**

@@ -99,6 +99,18 @@ describe('Runs of the packed package', function () {
     }
   });
 
+  it('keep what V8 has compiled for the runs that follow, and tell no script of it', async () => {
+    const folder = folderOf('compiled', { 'a.txt': Buffer.from('a') });
+    const seen = station.path('environment.txt');
+    await station.deploy([station.task('compiled', { path: folder, preScript: `env > '${seen}'` })]);
+    await station.runWell('compiled');
+    const kept = join(station.dataFolder, 'compiled');
+    const files = () => readdirSync(kept, { recursive: true, withFileTypes: true });
+    await until(() => existsSync(kept) && files().some((entry) => entry.isFile()), 'it is kept');
+    await station.runWell('compiled');
+    assert.doesNotMatch(readFileSync(seen, 'utf8'), /COMPILE_CACHE/);
+  });
+
   it('end within a second when msg.action is abort, even where the server stands still, and leave no orphan', async () => {
     const folder = folderOf('aborted', {
       'film.mkv': Buffer.alloc(24 * MIB, 'film'),
