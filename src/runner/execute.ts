@@ -182,7 +182,8 @@ class Running {
     this.account = await this.openAccount({ storageClass, deleteVersions }, this.guard());
     const bare = this.account.openStore(task.bucket);
     // What an account can do (versions, order of listing) may be known only once it was asked.
-    if (bare.listingChecks !== true) await bare.check(host.signal);
+    const asksForVersions = request.restore?.asOf !== undefined;
+    if (bare.listingChecks !== true || asksForVersions) await bare.check(host.signal);
     this.bare = bare;
     const folder = this.openLocal(effective.path);
     const local: Location = { store: folder, prefix: '', names: providerNames(folder.features.names) };
