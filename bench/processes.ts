@@ -1,6 +1,6 @@
 /** What processes use, from Linux's /proc (proc(5)). */
 
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** ms of one clock tick: USER_HZ is 100 on every platform that Node.js runs on. */
 const TICK_MS = 10;
@@ -31,13 +31,26 @@ export function memory(pid: number): { now: number; peak: number } {
   }
 }
 
-/** Processes that the main threads of `pid` and its descendants have started and that are still there. */
+/** Processes that the threads of `pid` and its descendants have started and that are still there. */
 export function descendants(pid: number): number[] {
+  const children = threadsOf(pid).flatMap((thread) => childrenOf(pid, thread));
+  return children.flatMap((child) => [child, ...descendants(child)]);
+}
+
+function threadsOf(pid: number): string[] {
   try {
-    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim();
-    const children = text === '' ? [] : text.split(' ').map(Number);
-    return children.flatMap((child) => [child, ...descendants(child)]);
+    return readdirSync(`/proc/${pid}/task`);
   } catch {
+    return [];
+  }
+}
+
+function childrenOf(pid: number, thread: string): number[] {
+  try {
+    const text = readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1').trim();
+    return text === '' ? [] : text.split(' ').map(Number);
+  } catch {
+    // The thread has ended meanwhile.
     return [];
   }
 }
