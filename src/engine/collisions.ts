@@ -51,12 +51,16 @@ export class Collisions {
 
   /**
    * Whether a key is the one that its path leads to, or one that no name maps to (`../x`, which arrives as `．．/x`).
-   * Undefined where such a one would meet the file of another key: both are reported then.
+   * Undefined where such a one would meet the file of another key: both are reported then. A promise only where it has to be
+   * asked.
    */
-  async confirmAlone(path: string, { key }: StoredObject): Promise<OddlyNamed | 'usual' | undefined> {
+  confirmAlone(path: string, { key }: StoredObject): 'usual' | Promise<OddlyNamed | undefined> {
+    const usualKey = keyOfPath(this.run.remote, path, 'file');
+    return usualKey === key ? 'usual' : this.confirmOdd(path, key, usualKey);
+  }
+
+  private async confirmOdd(path: string, key: string, usualKey: string): Promise<OddlyNamed | undefined> {
     const { run } = this;
-    const usualKey = keyOfPath(run.remote, path, 'file');
-    if (usualKey === key) return 'usual';
     const present = await presentAtSource(run, [usualKey, key]);
     if (!present.has(usualKey)) return { object: present.get(key) };
     this.collided.add(usualKey);

@@ -6,33 +6,34 @@
 
 import { compareUtf8 } from '../stores/utf8-order.js';
 
+/** A name in the key sorts before the slash. */
+const HAS_EARLY_NAME = /(?:^|\/)[^/-\uffff]/;
 /** More of them at once don't wait: memory is bounded, and a folder of so many dot files is no place for empty names. */
 const MOST_HELD = 1_000;
 
+type Work = () => Promise<void> | undefined;
+
 export class HeldBack {
-  private held: (() => Promise<void>)[] = [];
+  private held: Work[] = [];
   /** All that is held waits for the listing to come this far; '' where nothing has to wait. */
   private until = '';
   private isFull = false;
 
-  /** Does `work` on the key at once, or when the listing has passed all that could collide with it. */
-  async add(sortKey: string, work: () => Promise<void>): Promise<void> {
-    await this.passTo(sortKey);
-    if (this.until === '') this.until = endOfTwins(sortKey);
-    if (this.until === '' || this.isFull) {
-      await work();
-      return;
-    }
-    this.held.push(work);
-    if (this.held.length < MOST_HELD) return;
-    this.isFull = true;
-    await this.release();
+  /**
+   * Does `work` on the key at once, or when the listing has passed all that could collide with it. Undefined: nothing has
+   * to be waited for before the next key.
+   */
+  add(sortKey: string, work: Work): Promise<void> | undefined {
+    const passing = this.passTo(sortKey);
+    return passing === undefined
+      ? this.addNext(sortKey, work)
+      : passing.then(() => this.addNext(sortKey, work));
   }
 
-  /** The listing has come to `sortKey`. */
-  async passTo(sortKey: string): Promise<void> {
-    if (this.until === '' || compareUtf8(sortKey, this.until) < 0) return;
-    await this.finish();
+  /** The listing has come to `sortKey`. Undefined: nothing had waited for that. */
+  passTo(sortKey: string): Promise<void> | undefined {
+    if (this.until === '' || compareUtf8(sortKey, this.until) < 0) return undefined;
+    return this.finish();
   }
 
   /** No more keys will come. */
@@ -40,6 +41,15 @@ export class HeldBack {
     this.until = '';
     this.isFull = false;
     await this.release();
+  }
+
+  private addNext(sortKey: string, work: Work): Promise<void> | undefined {
+    if (this.until === '') this.until = endOfTwins(sortKey);
+    if (this.until === '' || this.isFull) return work();
+    this.held.push(work);
+    if (this.held.length < MOST_HELD) return undefined;
+    this.isFull = true;
+    return this.release();
   }
 
   private async release(): Promise<void> {
@@ -51,6 +61,7 @@ export class HeldBack {
 
 /** The first key behind all that collide with `sortKey` and come after it; '' where there can be none. */
 function endOfTwins(sortKey: string): string {
+  if (!HAS_EARLY_NAME.test(sortKey)) return '';
   let start = 0;
   // All twins of a name further in lie before those of one further out.
   for (const name of sortKey.split('/')) {

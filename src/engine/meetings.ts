@@ -2,7 +2,7 @@
 
 import { CloudSyncError, hasCode, throwIfAborted } from '../errors.js';
 import type { StoredObject } from '../stores/store.js';
-import { Collisions } from './collisions.js';
+import { Collisions, type OddlyNamed } from './collisions.js';
 import { glance, localMd5, look, type Pair, type Verdict } from './comparison.js';
 import type { Deletions } from './deletions.js';
 import { FileLanes } from './file-lanes.js';
@@ -132,9 +132,9 @@ export class Meetings implements Walker {
     this.folders.fill();
     const file = { path, sortKey: meeting.sortKey, source };
     if (run.isPush) return this.takeSource(file, meeting, destination);
-    return this.heldBack.add(meeting.sortKey, async () => {
-      if (!this.collisions.has(source)) await this.takeSource(file, meeting, destination);
-    });
+    return this.heldBack.add(meeting.sortKey, () =>
+      this.collisions.has(source) ? undefined : this.takeSource(file, meeting, destination),
+    );
   }
 
   /** A file that only the destination has. */
@@ -198,7 +198,7 @@ export class Meetings implements Walker {
     destination: StoredObject | undefined,
   ): Promise<void> {
     const { run } = this;
-    const { path, source } = file;
+    const { source } = file;
     if (destination !== undefined) {
       // What is there already and equal needs no thawing.
       const verdict = await look(run, { ...meeting, local: destination, remote: source });
@@ -216,7 +216,7 @@ export class Meetings implements Walker {
         advice: 'Ask the provider to restore it first (thaw).',
       });
     }
-    if (!(await this.isToBeSent(path, source))) return;
+    if (!(await this.isToBeSent(file))) return;
     const ready = { ...file, source: { ...now, orderKey: source.orderKey } };
     await this.startTransfer(planTransfer(run, ready, destination));
   }
@@ -238,18 +238,27 @@ export class Meetings implements Walker {
   private addTransfer(file: NewFile, present: StoredObject | undefined): Promise<void> | undefined {
     const { run } = this;
     const holding = run.holdLease();
-    if (holding === undefined && run.isPush) return this.addPlanned(file, present);
-    return this.addDoubtful(file, present, holding);
+    if (holding !== undefined) return holding.then(() => this.addConfirmed(file, present));
+    return this.addConfirmed(file, present);
   }
 
-  private async addDoubtful(
+  private addConfirmed(file: NewFile, present: StoredObject | undefined): Promise<void> | undefined {
+    try {
+      const odd = this.run.isPush ? 'usual' : this.collisions.confirmAlone(file.path, file.source);
+      return odd === 'usual' ? this.addPlanned(file, present) : this.addOdd(file, present, odd);
+    } catch (error) {
+      this.failName(error, file.path);
+      return undefined;
+    }
+  }
+
+  private async addOdd(
     file: NewFile,
     present: StoredObject | undefined,
-    holding: Promise<void> | undefined,
+    odd: Promise<OddlyNamed | undefined>,
   ): Promise<void> {
-    await holding;
     try {
-      if (!this.run.isPush && !(await this.isToBeSent(file.path, file.source))) return;
+      if (!(await this.isOddToBeSent(file, await odd))) return;
     } catch (error) {
       this.failName(error, file.path);
       return;
@@ -290,14 +299,18 @@ export class Meetings implements Walker {
   }
 
   /** False for a key that collides with another, and for one that no name maps to whose file is there already. */
-  private async isToBeSent(path: string, source: StoredObject): Promise<boolean> {
+  private async isToBeSent(file: NewFile): Promise<boolean> {
+    const odd = this.collisions.confirmAlone(file.path, file.source);
+    return odd === 'usual' || (await this.isOddToBeSent(file, await odd));
+  }
+
+  private async isOddToBeSent({ path, source }: NewFile, odd: OddlyNamed | undefined): Promise<boolean> {
+    if (odd === undefined) return false;
     const { run } = this;
-    const found = await this.collisions.confirmAlone(path, source);
-    if (found === undefined || found === 'usual') return found !== undefined;
     const localKey = keyOfPath(run.local, path, 'file');
     this.deletions.spare(localKey);
     const local = await run.local.store.head(localKey, { signal: run.signal });
-    if (local?.kind !== 'file' || found.object === undefined) return true;
-    return (await look(run, { sortKey: source.key, local, remote: found.object })).kind !== 'equal';
+    if (local?.kind !== 'file' || odd.object === undefined) return true;
+    return (await look(run, { sortKey: source.key, local, remote: odd.object })).kind !== 'equal';
   }
 }

@@ -15,7 +15,7 @@ const META = 'x-amz-meta-';
 /** The object an answer to GET or HEAD is about. `size` is given where the answer is a range. */
 export function objectFromHeaders(key: string, headers: Record<string, string>, size?: number): StoredObject {
   const metadata = metadataFromHeaders(headers);
-  const storedTime = Date.parse(headers['last-modified'] ?? '');
+  const storedTime = timeOf(headers['last-modified'] ?? '');
   const backblaze = takeBackblazeMetadata(metadata);
   const modificationTime =
     trueTime(parseModificationTime(metadata[MTIME]), backblaze.modificationTime) ??
@@ -45,6 +45,18 @@ export function objectFromHeaders(key: string, headers: Record<string, string>, 
   const archive = archiveState(headers);
   if (archive !== undefined) object.archive = archive;
   return object;
+}
+
+let lastText = '';
+let lastTime = Number.NaN;
+
+/** `Date.parse` of a header. Many objects in a row were stored in the same second. */
+function timeOf(text: string): number {
+  if (text !== lastText) {
+    lastTime = Date.parse(text);
+    lastText = text;
+  }
+  return lastTime;
 }
 
 /** Whether the object is encrypted in a way that makes its ETag something else than its MD5 (SSE-KMS, SSE-C). */
