@@ -43,6 +43,8 @@ export interface HttpClientOptions {
   environment?: ProxyEnvironment;
 }
 
+/** Made as they are needed: how many requests are sent at once is up to the caller. */
+const DEFAULT_CONNECTIONS = 128;
 const DEFAULT_SILENCE_MS = 60_000;
 const CONNECT_TIMEOUT_MS = 30_000;
 
@@ -172,7 +174,7 @@ export class HttpClient {
   #makeRoute(origin: URL): Route {
     confirmDestination(origin);
     const proxy = proxyFor(origin, this.options.environment);
-    const connections = this.options.maxConnections ?? 64;
+    const connections = this.options.maxConnections ?? DEFAULT_CONNECTIONS;
     const tls = this.options.caCertificate ? { secureContext: this.#trust(this.options.caCertificate) } : {};
     const timeout = this.options.patience?.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
     const connect = { timeout, lookup: lookupName, ...tls };
