@@ -5,7 +5,6 @@ import { type ErrorCode, hasCode } from '../../src/errors.js';
 import { contentOfBytes } from '../../src/stores/content.js';
 import { newFileHash } from '../../src/stores/local/file-hash.js';
 import { endHashThread, ThreadHash } from '../../src/stores/local/hash-thread.js';
-import { PieceWriter } from '../../src/stores/local/piece-writer.js';
 import { partContent } from '../../src/stores/parts.js';
 import type { Content, Hashes, Store, Upload } from '../../src/stores/store.js';
 import { Place } from './local-support.js';
@@ -196,51 +195,6 @@ describe('The thread that hashes', () => {
     } finally {
       fs.closeSync(fd);
       await place.remove();
-    }
-  });
-});
-
-describe('Writing in pieces', () => {
-  let place: Place;
-
-  beforeEach(() => {
-    place = new Place();
-  });
-
-  afterEach(async () => {
-    await place.remove();
-  });
-
-  for (const length of [1000, 65_536, 256 * 1024 - 1, 256 * 1024, 256 * 1024 + 1, MIB]) {
-    it(`keeps all of chunks of ${length} bytes, which may be used again at once`, async () => {
-      const size = length === 1000 ? 600_000 : 3 * MIB + 5;
-      const bytes = randomBytes(size);
-      const fd = fs.openSync(place.path('file'), 'w');
-      const seen = createHash('md5');
-      const writer = new PieceWriter(fd, 7, (piece) => seen.update(piece));
-      try {
-        for await (const chunk of reusing(bytes, length).read()) await writer.write(chunk);
-        await writer.finish();
-      } finally {
-        await writer.close();
-        fs.closeSync(fd);
-      }
-      assert.ok(fs.readFileSync(place.path('file')).equals(Buffer.concat([Buffer.alloc(7), bytes])));
-      assert.equal(seen.digest('hex'), digest('md5', bytes));
-    });
-  }
-
-  it('says that the disk is full, at once or at the end', async () => {
-    for (const size of [100, 256 * 1024, MIB]) {
-      const fd = fs.openSync('/dev/full', 'w');
-      const writer = new PieceWriter(fd, 0, () => {});
-      const writing = (async () => {
-        for await (const chunk of reusing(Buffer.alloc(size), 65_536).read()) await writer.write(chunk);
-        await writer.finish();
-      })();
-      await assert.rejects(writing, { code: 'ENOSPC' });
-      await writer.close();
-      fs.closeSync(fd);
     }
   });
 });

@@ -26,7 +26,6 @@ import type {
 import type { AttributeCopier } from './attribute-copier.js';
 import { type FileHash, newFileHash, OwnHash, readRange } from './file-hash.js';
 import type { Folder, Root } from './folders.js';
-import { WriteTurns } from './piece-writer.js';
 import { fromSystemError } from './system-errors.js';
 import { isUploadName, newUploadName, recordNameOf } from './temporary-names.js';
 import { closeDraft, commit, type Draft, NEW_FILE, removeIfThere, writeContent } from './write.js';
@@ -109,7 +108,6 @@ export class LocalUpload implements Upload {
   #hashing: Promise<void> = Promise.resolve();
   /** Those who wait for the hash to come nearer, or to be given up. */
   readonly #onHashed: (() => void)[] = [];
-  readonly #turns = new WriteTurns();
 
   constructor(
     root: Root,
@@ -172,8 +170,7 @@ export class LocalUpload implements Upload {
       const fd = fs.openSync(folder.at(this.#temporaryName), WRITE_EXISTING);
       try {
         const position = (number - 1) * this.state.partSize;
-        const context = { key: this.state.key, hasher: check, turns: this.#turns, signal };
-        await writeContent(fd, content, position, context);
+        await writeContent(fd, content, position, { key: this.state.key, hasher: check, signal });
         recordPart(folder, this.#temporaryName, { number, size: content.size, crc: check.value });
       } finally {
         fs.closeSync(fd);

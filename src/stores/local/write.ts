@@ -1,13 +1,13 @@
 /** Writing files: beside the target, checked, then put in its place in one step. */
 
 import fs, { type BigIntStats } from 'node:fs';
+import { promisify } from 'node:util';
 import { CloudSyncError, throwIfAborted } from '../../errors.js';
 import { algorithmsOf, Hasher, hashesOf, requireHashes } from '../hashing.js';
 import type { Content, ObjectAttributes, StoredObject, WriteOptions } from '../store.js';
 import type { AttributeCopier } from './attribute-copier.js';
 import type { DiskName } from './file-names.js';
 import { descriptorFromOutside, type Folder, type Root } from './folders.js';
-import { PieceWriter, type WriteTurns, writeInBackground } from './piece-writer.js';
 import { describedObjectOf, etagOf } from './stat.js';
 import { fromSystemError, systemErrorName } from './system-errors.js';
 import { newWriteName } from './temporary-names.js';
@@ -18,6 +18,14 @@ export const NEW_FILE = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
 const SMALL = 64 * 1024;
 /** What the mode of a remote file may give: as rclone 1.60 does, no set-user-id from a bucket. */
 const MODE_FROM_METADATA = 0o777;
+
+const writeAsync = promisify(fs.write) as (
+  fd: number,
+  buffer: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+) => Promise<{ bytesWritten: number }>;
 
 /** A file on its way to its place. */
 export interface Draft {
@@ -98,7 +106,7 @@ function writeBytes(
   if (bytes.length !== content.size) throw wrongLength(key, content.size);
   const { hashes } = options;
   if (hashes !== undefined) requireHashes(hashes, hashesOf(content, bytes, algorithmsOf(hashes)), key);
-  if (bytes.length > SMALL) return writeInBackground(fd, bytes, 0);
+  if (bytes.length > SMALL) return writeAll(fd, bytes, 0);
   writeSmall(fd, bytes, 0);
   return undefined;
 }
@@ -116,24 +124,29 @@ export async function writeContent(
   fd: number,
   content: Content,
   position: number,
-  context: { key: string; hasher: Pick<Hasher, 'update'>; turns?: WriteTurns; signal?: AbortSignal },
+  context: { key: string; hasher: Pick<Hasher, 'update'>; signal?: AbortSignal },
 ): Promise<void> {
-  const { key, hasher, turns, signal } = context;
-  const writer = new PieceWriter(fd, position, (bytes) => hasher.update(bytes), turns);
-  let size = 0;
-  try {
-    for await (const chunk of content.read()) {
-      throwIfAborted(signal);
-      size += chunk.length;
-      if (size > content.size) throw wrongLength(key, content.size);
-      const waiting = writer.write(chunk);
-      if (waiting !== undefined) await waiting;
-    }
+  const { key, hasher, signal } = context;
+  const end = position + content.size;
+  const source = content.bytes === undefined ? content.read() : [content.bytes];
+  for await (const chunk of source) {
     throwIfAborted(signal);
-    if (size !== content.size) throw wrongLength(key, content.size);
-    await writer.finish();
-  } finally {
-    await writer.close();
+    if (position + chunk.length > end) throw wrongLength(key, content.size);
+    hasher.update(chunk);
+    await writeAll(fd, chunk, position);
+    position += chunk.length;
+  }
+  throwIfAborted(signal);
+  if (position !== end) throw wrongLength(key, content.size);
+}
+
+async function writeAll(fd: number, chunk: Uint8Array, position: number): Promise<void> {
+  if (chunk.length <= SMALL) {
+    writeSmall(fd, chunk, position);
+    return;
+  }
+  for (let done = 0; done < chunk.length; ) {
+    done += (await writeAsync(fd, chunk, done, chunk.length - done, position + done)).bytesWritten;
   }
 }
 
