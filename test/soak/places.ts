@@ -308,7 +308,7 @@ function storePlace(kind: Kind, bucket: string, store: Store): Place {
     beginForeignUploads: async () => [],
     pendingUploads: () => [],
     keepsVersions: false,
-    close: async () => {},
+    close: () => store.close(),
   };
 }
 

@@ -19,6 +19,11 @@ const FILES = Number(process.env.LOAD_FILES ?? 100);
 const TICK_MS = 100;
 /** How much later than idle a tick may be. ms. */
 const MOST_LATE_MS = 25;
+/**
+ * Times the latest tick of the process beside it that a tick may be later still: of two processes a busy machine may let
+ * one wait much longer. `LOAD_ALLOWANCE=0` asks for the bare {@link MOST_LATE_MS}, on a machine that does nothing else.
+ */
+const ALLOWANCE = Number(process.env.LOAD_ALLOWANCE ?? 4);
 const IDLE_TICKS = 30;
 /** What Node-RED itself and the process of one run may grow to. MiB. */
 const NODE_RED_MB = 150;
@@ -216,7 +221,7 @@ describe('Twenty tasks started at once', function () {
     assert.ok(loaded.ticks > 10, `${loaded.ticks} ticks`);
     for (const which of ['latest', 'ownLatest'] as const) {
       const excess = loaded[which] - Math.max(0, idle[which]);
-      const most = MOST_LATE_MS + Math.max(0, beside[which]);
+      const most = MOST_LATE_MS + ALLOWANCE * Math.max(0, beside.latest);
       assert.ok(excess <= most, `${which}: ${excess.toFixed(1)} ms later than idle, of ${most.toFixed(1)}`);
     }
     assert.ok(grown.nodeRed - idleMb <= NODE_RED_MB, `Node-RED grew by ${grown.nodeRed - idleMb} MiB`);
