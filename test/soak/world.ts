@@ -512,9 +512,11 @@ export class World {
       .map((file) => (existsSync(file) ? readFileSync(file, 'utf8') : ''))
       .join('');
     const mayResume = ran.status !== 'success' || this.directions.length > 1 || ran.dryRun;
+    // What a run that failed could not remove goes with the next one that deletes what the source doesn't have.
+    const mayWait = mayResume || ran.transferMode !== 'sync';
     for (const path of this.local.paths()) {
       const name = path.slice(path.lastIndexOf('/') + 1);
-      if (name.endsWith('.aside') && !mayResume) found.push(`left aside: ${path}`);
+      if (name.endsWith('.aside') && !mayWait) found.push(`left aside: ${path}`);
       if (!this.isTemporary(path)) continue;
       if (!mayResume || !journals.includes(name.replace(/\.parts$/, '.part')))
         found.push(`left behind: ${path}`);
