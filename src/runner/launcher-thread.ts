@@ -14,7 +14,7 @@ const LAST_WORDS = 8192;
 /** ms between two times that they are told: a child that floods its standard error must not flood Node-RED. */
 const WORDS_INTERVAL_MS = 100;
 /**
- * A backup is never urgent. Set from outside because on Linux priorities belong to threads, and a thread inherits that of
+ * A backup is never urgent, and home labs run their heating on the same machine; on an idle one it costs nothing. Set from outside because on Linux priorities belong to threads, and a thread inherits that of
  * its maker: once the program runs, the threads that compile and collect garbage are there and keep theirs.
  */
 const NICENESS = 10;

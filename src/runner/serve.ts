@@ -5,7 +5,6 @@
 
 import { writeFileSync } from 'node:fs';
 import * as nodeModule from 'node:module';
-import { setPriority } from 'node:os';
 import { asCloudSyncError } from '../errors.js';
 import { ChildRun } from './child-run.js';
 import type { Execution, ExecutionHost } from './execute.js';
@@ -102,13 +101,9 @@ function endNow(): void {
   process.kill(process.pid, 'SIGKILL');
 }
 
-/**
- * A backup is never urgent, and home labs run their heating on the same machine. On an idle machine none of this costs
- * anything.
- */
+/** Besides its priority, which the launcher sets: once this runs, threads are there that would keep theirs. */
 function behaveInTheBackground(): void {
   const wishes = [
-    () => setPriority(10),
     // Where memory runs out for all, this process goes first, not Node-RED.
     () => writeFileSync('/proc/self/oom_score_adj', '500'),
     // A core file would hold the secrets: leave every kind of memory out of it (core(5)).

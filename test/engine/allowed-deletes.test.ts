@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
-import { openMemoryStore } from '../../src/stores/memory.js';
 import {
   type Bench,
+  memoryBench,
   putObject,
   readStore,
   removeFolder,
   runOnce,
-  temporaryFolder,
   writeTree,
 } from './support.js';
 
@@ -15,8 +13,7 @@ describe('deletes past maxDelete, allowed once', () => {
   let bench: Bench;
 
   beforeEach(async () => {
-    const folder = temporaryFolder();
-    bench = { folder, localRoot: join(folder, 'local'), remote: openMemoryStore() };
+    bench = memoryBench();
     writeTree(bench.localRoot, { 'keep.txt': 'k' });
     for (const name of ['b', 'a', 'c']) await putObject(bench.remote, `old/${name}.txt`, name);
   });

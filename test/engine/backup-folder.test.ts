@@ -2,23 +2,14 @@ import assert from 'node:assert/strict';
 import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { openMemoryStore } from '../../src/stores/memory.js';
-import {
-  type Bench,
-  readStore,
-  readTree,
-  removeFolder,
-  runOnce,
-  temporaryFolder,
-  writeTree,
-} from './support.js';
+import { type Bench, memoryBench, readStore, readTree, removeFolder, runOnce, writeTree } from './support.js';
 
 describe('the backup folder of two runs in one second', () => {
   let bench: Bench;
   const realNow = Date.now;
 
   beforeEach(() => {
-    const folder = temporaryFolder();
-    bench = { folder, localRoot: join(folder, 'local'), remote: openMemoryStore() };
+    bench = memoryBench();
     const now = realNow();
     Date.now = () => now;
   });
@@ -54,8 +45,7 @@ describe('the backup folder, where a listing of the destination fails to show a 
   let bench: Bench;
 
   beforeEach(() => {
-    const folder = temporaryFolder();
-    bench = { folder, localRoot: join(folder, 'local'), remote: openMemoryStore() };
+    bench = memoryBench();
   });
 
   afterEach(() => removeFolder(bench.folder));

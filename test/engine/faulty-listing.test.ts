@@ -5,12 +5,12 @@ import { openMemoryStore } from '../../src/stores/memory.js';
 import type { Store, StoredObject } from '../../src/stores/store.js';
 import {
   type Bench,
+  memoryBench,
   putObject,
   readStore,
   readTree,
   removeFolder,
   runOnce,
-  temporaryFolder,
   writeTree,
 } from './support.js';
 
@@ -32,8 +32,7 @@ describe('a listing that breaks its promises', () => {
   let bench: Bench;
 
   beforeEach(() => {
-    const folder = temporaryFolder();
-    bench = { folder, localRoot: join(folder, 'local'), remote: openMemoryStore() };
+    bench = memoryBench();
     writeTree(bench.localRoot, Object.fromEntries(NAMES.map((name) => [name, `content of ${name}`])));
   });
 

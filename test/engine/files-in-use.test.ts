@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { appendFileSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
-import { openMemoryStore } from '../../src/stores/memory.js';
 import { DiskFaults, installDiskFaults } from '../faults/local-disk.js';
-import { type Bench, readStore, removeFolder, runOnce, temporaryFolder, writeTree } from './support.js';
+import { type Bench, memoryBench, readStore, removeFolder, runOnce, writeTree } from './support.js';
 
 describe('a file that changes while it is compared', () => {
   let bench: Bench;
@@ -11,8 +10,7 @@ describe('a file that changes while it is compared', () => {
   const faults = new DiskFaults();
 
   beforeEach(() => {
-    const folder = temporaryFolder();
-    bench = { folder, localRoot: join(folder, 'local'), remote: openMemoryStore() };
+    bench = memoryBench();
     uninstall = installDiskFaults(bench.localRoot, faults);
   });
 

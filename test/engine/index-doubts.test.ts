@@ -5,10 +5,10 @@ import type { Store, StoredObject } from '../../src/stores/store.js';
 import {
   type Bench,
   editQuietly,
+  memoryBench,
   readStore,
   removeFolder,
   runOnce,
-  temporaryFolder,
   writeTree,
 } from './support.js';
 
@@ -29,8 +29,7 @@ describe('what the index can not vouch for', () => {
   let bench: Bench;
 
   beforeEach(() => {
-    const folder = temporaryFolder();
-    bench = { folder, localRoot: join(folder, 'local'), remote: openMemoryStore() };
+    bench = memoryBench();
     writeTree(bench.localRoot, { a: 'one', b: 'two', c: 'three' });
   });
 

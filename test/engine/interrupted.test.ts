@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { CloudSyncError } from '../../src/errors.js';
 import { createCipher } from '../../src/stores/encryption/cipher.js';
 import { openLocalStore } from '../../src/stores/local.js';
-import { openMemoryStore } from '../../src/stores/memory.js';
 import { openS3Account } from '../../src/stores/s3.js';
 import type { Account, PendingUpload, Store } from '../../src/stores/store.js';
 import { until } from '../runner/support.js';
 import { type S3Server, startS3Server } from '../servers/s3/server.js';
 import {
   type Bench,
+  memoryBench,
   type RunOptions,
   readStore,
   removeFolder,
@@ -31,8 +31,7 @@ describe('what an interrupted run leaves', () => {
   let bench: Bench;
 
   beforeEach(() => {
-    const folder = temporaryFolder();
-    bench = { folder, localRoot: join(folder, 'local'), remote: openMemoryStore() };
+    bench = memoryBench();
   });
 
   afterEach(() => removeFolder(bench.folder));

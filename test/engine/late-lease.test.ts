@@ -6,16 +6,15 @@ import { join } from 'node:path';
 import { LateLease, PrefixInUse } from '../../src/engine/late-lease.js';
 import { Lease } from '../../src/engine/lease.js';
 import { CloudSyncError } from '../../src/errors.js';
-import { openMemoryStore } from '../../src/stores/memory.js';
 import type { Store } from '../../src/stores/store.js';
 import { until } from '../runner/support.js';
 import {
   type Bench,
+  memoryBench,
   putObject,
   readStore,
   removeFolder,
   runOnce,
-  temporaryFolder,
   writeTree,
 } from './support.js';
 
@@ -24,8 +23,7 @@ describe('a lease that is taken late', () => {
   let asked: number;
 
   beforeEach(() => {
-    const folder = temporaryFolder();
-    bench = { folder, localRoot: join(folder, 'local'), remote: openMemoryStore() };
+    bench = memoryBench();
     asked = 0;
   });
   afterEach(() => removeFolder(bench.folder));

@@ -17,11 +17,11 @@ import { join } from 'node:path';
 import { openMemoryStore } from '../../src/stores/memory.js';
 import {
   type Bench,
+  memoryBench,
   putObject,
   readStore,
   removeFolder,
   runOnce,
-  temporaryFolder,
   writeTree,
 } from './support.js';
 
@@ -33,9 +33,8 @@ describe('links and special files in a run', () => {
   const local = (path: string) => join(bench.localRoot, path);
 
   beforeEach(() => {
-    const folder = temporaryFolder();
-    bench = { folder, localRoot: join(folder, 'local'), remote: openMemoryStore() };
-    outside = join(folder, 'outside');
+    bench = memoryBench();
+    outside = join(bench.folder, 'outside');
     writeTree(bench.localRoot, { 'a.txt': 'a', 'b/c.txt': 'c' });
     writeTree(outside, { 'album/1.jpg': 'one', 'album/2.jpg': 'two', 'x.txt': 'x' });
   });

@@ -16,12 +16,12 @@ import { checkPlace, rememberPlace } from '../../src/engine/mount-guard.js';
 import { openMemoryStore } from '../../src/stores/memory.js';
 import {
   type Bench,
+  memoryBench,
   putObject,
   readStore,
   readTree,
   removeFolder,
   runOnce,
-  temporaryFolder,
   writeTree,
 } from './support.js';
 
@@ -39,8 +39,7 @@ describe('nothing lost, nothing sent twice', () => {
   let copies: number;
 
   beforeEach(() => {
-    const folder = temporaryFolder();
-    bench = { folder, localRoot: join(folder, 'local'), remote: openMemoryStore() };
+    bench = memoryBench();
     bodies = 0;
     copies = 0;
     const write = bench.remote.write.bind(bench.remote);

@@ -5,10 +5,10 @@ import { CloudSyncError } from '../../src/errors.js';
 import { openDropboxAccount } from '../../src/stores/dropbox.js';
 import { createCipher } from '../../src/stores/encryption/cipher.js';
 import { openLocalStore } from '../../src/stores/local.js';
-import { openMemoryStore } from '../../src/stores/memory.js';
 import { startDropboxServer } from '../servers/dropbox/server.js';
 import {
   type Bench,
+  memoryBench,
   putObject,
   readFolders,
   readStore,
@@ -24,8 +24,7 @@ describe('what stands in the way at the destination', () => {
   const pull = { direction: 'pull', prefix: 'p/' } as const;
 
   beforeEach(() => {
-    const folder = temporaryFolder();
-    bench = { folder, localRoot: join(folder, 'local'), remote: openMemoryStore() };
+    bench = memoryBench();
   });
 
   afterEach(() => removeFolder(bench.folder));

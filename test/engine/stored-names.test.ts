@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { createCipher } from '../../src/stores/encryption/cipher.js';
 import { openMemoryStore } from '../../src/stores/memory.js';
 import type { Store, StoreFeatures } from '../../src/stores/store.js';
-import { type Bench, removeFolder, runOnce, temporaryFolder } from './support.js';
+import { type Bench, memoryBench, removeFolder, runOnce, temporaryFolder } from './support.js';
 
 /** rclone's masks (the defaults in its backends), and what must never be in a key then. */
 const PROVIDERS: { name: string; features: Partial<StoreFeatures>; forbidden: RegExp }[] = [
@@ -113,8 +113,7 @@ describe('empty folders', () => {
   const settings = { createEmptySrcDirs: true };
 
   beforeEach(() => {
-    const folder = temporaryFolder();
-    bench = { folder, localRoot: join(folder, 'local'), remote: openMemoryStore() };
+    bench = memoryBench();
     for (const one of FOLDERS) mkdirSync(join(bench.localRoot, one), { recursive: true });
     mkdirSync(join(bench.localRoot, 'full'));
     writeFileSync(join(bench.localRoot, 'full/file'), 'x');

@@ -29,6 +29,7 @@ import { contentOfBytes, readAll } from '../../src/stores/content.js';
 import type { Cipher } from '../../src/stores/encryption/cipher.js';
 import { encryptedNames } from '../../src/stores/encryption/names.js';
 import { openLocalStore } from '../../src/stores/local.js';
+import { openMemoryStore } from '../../src/stores/memory.js';
 import { providerNames } from '../../src/stores/names.js';
 import type { Store } from '../../src/stores/store.js';
 import { encryptedStore } from '../../src/stores/wrap/encrypted.js';
@@ -102,6 +103,12 @@ export interface Bench {
   remote: Store;
   /** What the remote side is encrypted with. */
   cipher?: Cipher;
+}
+
+/** A folder for the local side and a store in memory, both empty. */
+export function memoryBench(): Bench {
+  const folder = temporaryFolder();
+  return { folder, localRoot: join(folder, 'local'), remote: openMemoryStore() };
 }
 
 export interface RunOptions extends Partial<TransferSettings> {

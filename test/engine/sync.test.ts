@@ -5,13 +5,13 @@ import { openMemoryStore } from '../../src/stores/memory.js';
 import {
   type Bench,
   editQuietly,
+  memoryBench,
   putObject,
   readFolders,
   readStore,
   readTree,
   removeFolder,
   runOnce,
-  temporaryFolder,
   writeTree,
 } from './support.js';
 
@@ -25,8 +25,7 @@ describe('a transfer run', () => {
   let bench: Bench;
 
   beforeEach(() => {
-    const folder = temporaryFolder();
-    bench = { folder, localRoot: join(folder, 'local'), remote: openMemoryStore() };
+    bench = memoryBench();
   });
 
   afterEach(() => removeFolder(bench.folder));

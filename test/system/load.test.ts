@@ -1,7 +1,7 @@
 /**
  * Twenty tasks started at once, while another flow of the same Node-RED ticks every 100 ms: no tick may be more than 25 ms
  * later than while it is idle. A tick may also be late because the machine is busy with something else. So a process beside
- * Node-RED, of the same priority, does nothing but tick in the same way; as late as it was, and no more, Node-RED may be too.
+ * Node-RED, of the same priority, does nothing but tick in the same way, and how late that was is allowed for (`ALLOWANCE`).
  * This counts twice: for how late ticks were, and for what is left of that without what Linux says that the thread waited
  * for a processor (`/proc/PID/schedstat`; all waiting since the tick before, so rather too much).
  */

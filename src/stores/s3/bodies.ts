@@ -2,7 +2,8 @@
 
 import { createHash, hash } from 'node:crypto';
 import { abortedError, CloudSyncError, throwIfAborted } from '../../errors.js';
-import { forHashing } from '../content.js';
+import { forHashing, sizeChanged } from '../content.js';
+import { hashesOf } from '../hashing.js';
 import type { Content, Hashes } from '../store.js';
 import type { RequestBody, S3Connection } from './connection.js';
 import { md5ToBase64 } from './objects.js';
@@ -45,7 +46,7 @@ export async function prepareBody(
   const digests =
     bytes === undefined
       ? await hashStream(forHashing(content), algorithms, options.signal)
-      : hashBytes(bytes, algorithms, bytes === content.bytes ? content.md5 : undefined);
+      : hashesOf(bytes === content.bytes ? content : {}, bytes, algorithms);
   const md5 = digests.md5!;
   confirmHashes(options.hashes, digests);
 
@@ -72,14 +73,6 @@ export function xmlBody(xml: string): RequestBody {
     md5: hash('md5', source, 'base64'),
     sha256: hash('sha256', source, 'hex'),
   };
-}
-
-function hashBytes(bytes: Uint8Array, algorithms: readonly Algorithm[], md5: string | undefined): Hashes {
-  const digests: Hashes = {};
-  for (const algorithm of algorithms) {
-    digests[algorithm] = algorithm === 'md5' && md5 !== undefined ? md5 : hash(algorithm, bytes, 'hex');
-  }
-  return digests;
 }
 
 function confirmHashes(expected: Hashes | undefined, digests: Hashes): void {
@@ -185,11 +178,4 @@ export async function* interruptible(
     // Not awaited: it may be the very call that hangs.
     void Promise.resolve(iterator.return?.()).catch(() => {});
   }
-}
-
-function sizeChanged(expected: number, found: number): CloudSyncError {
-  return new CloudSyncError(
-    'CHANGED',
-    `The content has ${found} bytes and not ${expected}: it changed while it was read`,
-  );
 }
