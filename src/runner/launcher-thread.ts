@@ -5,19 +5,14 @@
  */
 
 import { type ChildProcess, fork } from 'node:child_process';
-import { setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import type { FromThread, ToThread } from './launcher.js';
+import { lowerPriority } from './low-priority.js';
 
 /** Characters of a child's standard error that are kept: the last ones. */
 const LAST_WORDS = 8192;
 /** ms between two times that they are told: a child that floods its standard error must not flood Node-RED. */
 const WORDS_INTERVAL_MS = 100;
-/**
- * A backup is never urgent, and home labs run their heating on the same machine; on an idle one it costs nothing. Set from outside because on Linux priorities belong to threads, and a thread inherits that of
- * its maker: once the program runs, the threads that compile and collect garbage are there and keep theirs.
- */
-const NICENESS = 10;
 
 if (parentPort === null) throw new Error('This file is started by the launcher only');
 const port = parentPort;
@@ -79,7 +74,7 @@ function start({ id, file, execArgv, env }: ToThread & { type: 'start' }): void 
   });
   if (pid === undefined) return;
   children.set(id, child);
-  moveToBackground(pid);
+  lowerPriority(pid);
   tell({ type: 'started', id, pid });
   child.on('message', (message) => tell({ type: 'message', id, message }));
   child.on('disconnect', () => tell({ type: 'disconnected', id }));
@@ -92,14 +87,6 @@ function release(id: number): void {
   children.delete(id);
   if (child?.connected) child.disconnect();
   child?.stderr?.destroy();
-}
-
-function moveToBackground(pid: number): void {
-  try {
-    setPriority(pid, NICENESS);
-  } catch {
-    // Gone already, or not allowed: the run works without.
-  }
 }
 
 function tellLastWords(id: number, child: ChildProcess): void {

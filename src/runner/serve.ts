@@ -101,7 +101,7 @@ function endNow(): void {
   process.kill(process.pid, 'SIGKILL');
 }
 
-/** Besides its priority, which the launcher sets: once this runs, threads are there that would keep theirs. */
+/** Besides its priority, which the launcher sets. */
 function behaveInTheBackground(): void {
   const wishes = [
     // Where memory runs out for all, this process goes first, not Node-RED.

@@ -9,7 +9,7 @@ import {
   type ProcessListener,
 } from '../../src/runner/launcher.js';
 import { describeEnd, SupervisedProcess } from '../../src/runner/process.js';
-import { bundle, isRunning, temporaryFolder, until } from './support.js';
+import { bundle, isRunning, nicenessOfThreads, temporaryFolder, until } from './support.js';
 
 /** Answers everything; goes with its channel. */
 const ECHO = `
@@ -181,16 +181,9 @@ describe('The launcher', () => {
 
   it('starts its children with low priority, all their threads', async function () {
     if (process.platform !== 'linux') this.skip();
-    const { readdirSync, readFileSync } = await import('node:fs');
     const { heard, child } = start(open(program(ECHO)));
     await until(() => heard.messages.length > 0, 'it is up');
-    const threads = readdirSync(`/proc/${child.pid}/task`).map((id) => {
-      const text = readFileSync(`/proc/${child.pid}/task/${id}/stat`, 'latin1');
-      // proc(5): nice is field 19; the first one behind the name is field 3.
-      return text.slice(text.lastIndexOf(')') + 2).split(' ')[19 - 3];
-    });
-    assert.ok(threads.length > 1);
-    assert.deepEqual([...new Set(threads)], ['10']);
+    await until(() => nicenessOfThreads(child.pid!).every((niceness) => niceness === 10), 'all have it');
   });
 
   it('ends its thread when it has no children for a while, and makes a new one', async () => {

@@ -1,6 +1,6 @@
 /** What the runner's tests share: folders of their own, requests, the fake child, waiting for conditions. */
 
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -147,4 +147,13 @@ export async function isRunning(pid: number): Promise<boolean> {
   const { identifyProcess, processState } = await import('../../src/runner/process-identity.js');
   const identity = await identifyProcess(pid);
   return identity.started !== '' && (await processState(identity)) === 'alive';
+}
+
+/** How nice each thread of a process is, 0 to 19 (Linux). */
+export function nicenessOfThreads(pid: number): number[] {
+  return readdirSync(`/proc/${pid}/task`).map((id) => {
+    const text = readFileSync(`/proc/${pid}/task/${id}/stat`, 'latin1');
+    // proc(5): nice is field 19; the first one behind the name is field 3.
+    return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[19 - 3]);
+  });
 }
