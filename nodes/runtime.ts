@@ -10,7 +10,8 @@ import type { Operation } from '../src/engine/report.js';
 import { CloudSyncError } from '../src/errors.js';
 import type { AnswerValues, Question } from '../src/runner/questions.js';
 import { removeLog } from '../src/runner/run-log.js';
-import { Runner } from '../src/runner/runner.js';
+import { type NodeRunState, Runner } from '../src/runner/runner.js';
+import type { DeployedNode } from './deployed-node.js';
 import {
   buildRequest,
   type ConfiguredNode,
@@ -69,25 +70,6 @@ export function sharedRunner(RED: RED): SharedRunner {
     runner.onChange(announce);
   }
   return runner;
-}
-
-type NodeRunState = ReturnType<Runner['state']>;
-
-/** What the sidebar shows of a node. */
-export interface DeployedNode {
-  id: string;
-  type: string;
-  name: string;
-  operation: Operation;
-  schedule: string;
-  enabled: boolean;
-  /** ms since the epoch; null: no schedule, or off. */
-  nextRun: number | null;
-  /** No success for longer than `staleAfter`. */
-  stale: boolean;
-  state: NodeRunState;
-  /** Started in the sidebar, for this task; no node on a flow. */
-  ofTask?: string;
 }
 
 function describe({ node, context }: RunNode, { resumption: _, ...state }: NodeRunState): DeployedNode {

@@ -1,7 +1,7 @@
 /** The schedule of a task in the sidebar: in words, with its switch and the next run. */
 
+import type { DeployedNode } from '../deployed-node.js';
 import { mayAct } from './api.js';
-import type { DeployedNode } from './deployed-node.js';
 import { runText, scheduleSummary } from './schedule-form.js';
 import { element, icon, nodeById, t } from './text.js';
 

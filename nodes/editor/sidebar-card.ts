@@ -2,8 +2,8 @@
 
 import type { RunReport } from '../../src/engine/report.js';
 import type { NodeRunState } from '../../src/runner/runner.js';
+import type { DeployedNode } from '../deployed-node.js';
 import { mayAct, type Problem, post, sentence } from './api.js';
-import type { DeployedNode } from './deployed-node.js';
 import { pendingDeletes } from './pending-deletes.js';
 import { openRestore } from './restore-tray.js';
 import { RunHistory } from './run-history.js';

@@ -1,7 +1,7 @@
 /** The sidebar 'Cloud Sync': every task with what it does, did and will do next. */
 
+import type { DeployedNode } from '../deployed-node.js';
 import { get } from './api.js';
-import type { DeployedNode } from './deployed-node.js';
 import { Card } from './sidebar-card.js';
 import { button, element, icon, t } from './text.js';
 
