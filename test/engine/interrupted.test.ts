@@ -6,8 +6,8 @@ import { createCipher } from '../../src/stores/encryption/cipher.js';
 import { openLocalStore } from '../../src/stores/local.js';
 import { openS3Account } from '../../src/stores/s3.js';
 import type { Account, PendingUpload, Store } from '../../src/stores/store.js';
-import { until } from '../runner/support.js';
 import { type S3Server, startS3Server } from '../servers/s3/server.js';
+import { until } from '../until.js';
 import {
   type Bench,
   memoryBench,

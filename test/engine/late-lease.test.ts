@@ -7,7 +7,7 @@ import { LateLease, PrefixInUse } from '../../src/engine/late-lease.js';
 import { Lease } from '../../src/engine/lease.js';
 import { CloudSyncError } from '../../src/errors.js';
 import type { Store } from '../../src/stores/store.js';
-import { until } from '../runner/support.js';
+import { until } from '../until.js';
 import {
   type Bench,
   memoryBench,

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { setTimeout as delay } from 'node:timers/promises';
 import { Lease, type LeaseOptions, type LeaseRecord, overlaps } from '../../src/engine/lease.js';
 import { CloudSyncError } from '../../src/errors.js';
 import { contentOfBytes } from '../../src/stores/content.js';
@@ -7,6 +6,7 @@ import { openMemoryStore } from '../../src/stores/memory.js';
 import { openS3Account } from '../../src/stores/s3.js';
 import type { Store } from '../../src/stores/store.js';
 import { type S3Server, startS3Server } from '../servers/s3/server.js';
+import { until } from '../until.js';
 
 const LEASES = '.node-red-cloud-sync/leases/';
 
@@ -210,7 +210,7 @@ describe('a lease', () => {
           theirs = await Lease.wait(optionsFor(store, 'cellar', { durationMs: 60_000 }), () => {});
           return await write.apply(store, args);
         };
-        await until(() => theirs !== undefined);
+        await until(() => theirs !== undefined, 'it is theirs');
         await assert.rejects(async () => await mine.confirm(), { code: 'BUSY' });
         await theirs?.confirm();
         await theirs?.release();
@@ -260,7 +260,7 @@ describe('a lease', () => {
           return ids;
         };
         const [first] = await versions();
-        await until(async () => !(await versions()).includes(first));
+        await until(async () => !(await versions()).includes(first), 'the first one has gone');
         assert.equal((await versions()).length, 1);
         await mine.release();
         assert.deepEqual(await versions(), []);
@@ -334,8 +334,4 @@ class RecordInMemory implements LeaseRecord {
   killAll(): void {
     for (const name of this.names) this.dead.add(name);
   }
-}
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await delay(20);
 }

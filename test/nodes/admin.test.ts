@@ -1,25 +1,9 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import type { RequestListener, Server } from 'node:http';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Runner } from '../../src/runner/runner.js';
 import { type S3Server, startS3Server } from '../servers/s3/server.js';
-import {
-  CREDENTIAL,
-  type FlowNode,
-  HELPERS,
-  helper,
-  Inbox,
-  NODES,
-  node,
-  replaceRunner,
-  SIDEBAR,
-  TASK,
-} from './node-red.js';
+import { Host } from './host.js';
+import { CREDENTIAL, type FlowNode, HELPERS, helper, Inbox, NODES, node, SIDEBAR, TASK } from './node-red.js';
 
 const STORED = '__PWRD__';
 interface Answer {
@@ -29,9 +13,8 @@ interface Answer {
 
 describe('admin routes', () => {
   let s3: S3Server;
-  let runner: Runner;
+  let host: Host;
   let root: string;
-  let admin: Server;
 
   before(async () => {
     await helper.startServer();
@@ -42,25 +25,13 @@ describe('admin routes', () => {
     await s3.stop();
   });
   beforeEach(() => {
-    root = mkdtempSync(join(tmpdir(), 'cloud-sync-admin-'));
-    helper.settings({ userDir: root });
-    runner = new Runner({
-      dataFolder: join(root, 'cloud-sync'),
-      childFile: join(process.cwd(), 'dist', 'runner', 'child.js'),
-    });
-    replaceRunner(runner);
+    host = new Host();
+    root = host.root;
   });
-  afterEach(async () => {
-    admin.close();
-    await helper.unload();
-    helper.settings({});
-    await runner.stop();
-    replaceRunner(undefined);
-    rmSync(root, { recursive: true, force: true });
-  });
+  afterEach(() => host.close());
 
   async function deploy(nodes: FlowNode[] = [], settings: object = {}): Promise<void> {
-    helper.settings({ userDir: root, cloudSync: settings });
+    host.configure(settings);
     await helper.load(
       [...NODES, SIDEBAR],
       [{ ...CREDENTIAL, endpoint: s3.url }, ...HELPERS, ...nodes] as never,
@@ -68,8 +39,7 @@ describe('admin routes', () => {
         credential: { accessKeyId: s3.accessKeyId, secretAccessKey: s3.secretAccessKey },
       },
     );
-    admin = createServer(helper._httpAdmin as RequestListener).listen(0, '127.0.0.1');
-    await once(admin, 'listening');
+    await host.openAdmin();
   }
   async function ask(
     method: string,
@@ -77,14 +47,11 @@ describe('admin routes', () => {
     body?: unknown,
     type = 'application/json',
   ): Promise<Answer> {
-    const response = await fetch(
-      `http://127.0.0.1:${(admin.address() as AddressInfo).port}/cloud-sync/${path}`,
-      {
-        method,
-        headers: body === undefined ? {} : { 'Content-Type': type },
-        body: body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body),
-      },
-    );
+    const response = await fetch(host.address(path), {
+      method,
+      headers: body === undefined ? {} : { 'Content-Type': type },
+      body: body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body),
+    });
     return { status: response.status, body: (await response.json()) as Answer['body'] };
   }
   const post = (path: string, body: unknown) => ask('POST', path, body);
@@ -202,7 +169,7 @@ describe('admin routes', () => {
     await deploy([TASK]);
     const answer = await ask('POST', 'tasks/task/run', 'dryRun=true', 'application/x-www-form-urlencoded');
     assert.equal(answer.status, 400);
-    assert.deepEqual(await runner.history('task'), []);
+    assert.deepEqual(await host.runner.history('task'), []);
   });
 
   it('lists and makes buckets, and lists their folders', async () => {

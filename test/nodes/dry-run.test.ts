@@ -1,32 +1,11 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { createServer, type RequestListener, type Server } from 'node:http';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LogEntry, Progress, RunReport } from '../../src/engine/report.js';
-import { Runner } from '../../src/runner/runner.js';
 import { type S3Server, startS3Server } from '../servers/s3/server.js';
-import {
-  CREDENTIAL,
-  type FlowNode,
-  HELPERS,
-  helper,
-  Inbox,
-  NODES,
-  node,
-  replaceRunner,
-  TASK,
-} from './node-red.js';
+import { Host } from './host.js';
+import { CREDENTIAL, type FlowNode, HELPERS, helper, Inbox, NODES, node, TASK } from './node-red.js';
 
 interface State {
   progress?: Progress;
@@ -37,31 +16,21 @@ interface State {
 describe('a dry run of a dialog', function () {
   this.timeout(120_000);
   let s3: S3Server;
-  let runner: Runner;
+  let host: Host;
   let root: string;
   let photos: string;
-  let admin: Server;
 
   before(() => helper.startServer());
   after(() => helper.stopServer());
   beforeEach(async () => {
     s3 = await startS3Server({ buckets: ['family'] });
-    root = mkdtempSync(join(tmpdir(), 'cloud-sync-dry-run-'));
+    host = new Host();
+    root = host.root;
     photos = join(root, 'photos');
-    runner = new Runner({
-      dataFolder: join(root, 'cloud-sync'),
-      childFile: join(process.cwd(), 'dist', 'runner', 'child.js'),
-    });
-    replaceRunner(runner);
   });
   afterEach(async () => {
-    admin.close();
-    await helper.unload();
-    helper.settings({});
-    await runner.stop();
-    replaceRunner(undefined);
+    await host.close();
     await s3.stop();
-    rmSync(root, { recursive: true, force: true });
   });
 
   function write(folder: string, files: Record<string, string>): void {
@@ -71,18 +40,16 @@ describe('a dry run of a dialog', function () {
     }
   }
   async function deploy(nodes: FlowNode[] = [], settings: object = {}): Promise<void> {
-    helper.settings({ userDir: root, cloudSync: settings });
+    host.configure(settings);
     const flows = [{ ...CREDENTIAL, endpoint: s3.url }, ...HELPERS, ...nodes];
     await helper.load(NODES, flows as never, {
       credential: { accessKeyId: s3.accessKeyId, secretAccessKey: s3.secretAccessKey },
       task: { encryptionPassword: 'stored password' },
     });
-    admin = createServer(helper._httpAdmin as RequestListener).listen(0, '127.0.0.1');
-    await once(admin, 'listening');
+    await host.openAdmin();
   }
   async function post<T>(path: string, body: object = {}): Promise<T> {
-    const { port } = admin.address() as { port: number };
-    const response = await fetch(`http://127.0.0.1:${port}/cloud-sync/${path}`, {
+    const response = await fetch(host.address(path), {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
       body: JSON.stringify(body),
@@ -159,7 +126,7 @@ describe('a dry run of a dialog', function () {
       ['would delete b.jpg', 'would transfer c.jpg'],
     );
     assert.equal(readFileSync(state, 'utf8'), before);
-    assert.equal((await runner.history('task')).length, 1);
+    assert.equal((await host.runner.history('task')).length, 1);
     assert.deepEqual(s3.objects.keys('family'), ['photos/a.jpg', 'photos/b.jpg']);
   });
 

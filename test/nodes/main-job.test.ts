@@ -1,19 +1,10 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import {
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { Runner } from '../../src/runner/runner.js';
 import { type S3Server, startS3Server } from '../servers/s3/server.js';
+import { Host } from './host.js';
 import {
   CREDENTIAL,
   completeNode,
@@ -23,7 +14,6 @@ import {
   Inbox,
   NODES,
   node,
-  replaceRunner,
   TASK,
 } from './node-red.js';
 
@@ -46,7 +36,7 @@ function hashes(folder: string): Record<string, string> {
 
 describe('the main job through the nodes', () => {
   let s3: S3Server;
-  let runner: Runner;
+  let host: Host;
   let root: string;
   let source: string;
 
@@ -59,12 +49,9 @@ describe('the main job through the nodes', () => {
     await s3.stop();
   });
   beforeEach(() => {
-    root = mkdtempSync(join(tmpdir(), 'cloud-sync-nodes-'));
+    host = new Host();
+    root = host.root;
     source = join(root, 'source');
-    const childFile = join(process.cwd(), 'dist', 'runner', 'child.js');
-    helper.settings({ userDir: root });
-    runner = new Runner({ dataFolder: join(root, 'cloud-sync'), childFile });
-    replaceRunner(runner);
     for (let index = 0; index < 30; index++) {
       write(`folder ${index % 3}/deep/file ${index}.bin`, randomBytes(index * 997));
     }
@@ -72,13 +59,9 @@ describe('the main job through the nodes', () => {
     write('ünïcode/ß+&%.txt', Buffer.from('x'));
   });
   afterEach(async () => {
-    await helper.unload();
-    await runner.stop();
-    helper.settings({});
-    replaceRunner(undefined);
+    await host.close();
     s3.faults.clear();
     s3.network.latencyMs = 0;
-    rmSync(root, { recursive: true, force: true });
   });
 
   function write(path: string, content: Buffer): void {
@@ -209,7 +192,7 @@ describe('the main job through the nodes', () => {
     assert.equal((payload.transferred as { files: number }).files, 32);
     await completed.next();
     assert.deepEqual([success.messages, failure.messages, completed.messages], [[], [], []]);
-    assert.equal((await runner.history('task')).length, 1);
+    assert.equal((await host.runner.history('task')).length, 1);
   });
 
   it('stops on abort', async () => {

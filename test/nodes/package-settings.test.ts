@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { confineFolders } from '../../nodes/local-paths.js';
 import { readPackageSettings } from '../../nodes/package-settings.js';
 import { hasCode } from '../../src/errors.js';
-import { until } from '../runner/support.js';
+import { until } from '../until.js';
 import {
   CREDENTIAL,
   type FlowNode,

@@ -1,14 +1,13 @@
 /** The restore drill of the examples, as users import it, with its button pressed against the S3 server. */
 
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Runner } from '../../src/runner/runner.js';
-import { until } from '../runner/support.js';
 import { type S3Server, startS3Server } from '../servers/s3/server.js';
-import { type FlowNode, helper, Inbox, type Message, NODES, node, replaceRunner } from './node-red.js';
+import { until } from '../until.js';
+import { Host } from './host.js';
+import { type FlowNode, helper, Inbox, type Message, NODES, node } from './node-red.js';
 
 const load = createRequire(import.meta.url);
 const CORE = [
@@ -33,7 +32,7 @@ const NAMES = [
 describe('the restore drill among the examples', function () {
   this.timeout(60_000);
   let s3: S3Server;
-  let runner: Runner;
+  let host: Host;
   let root: string;
 
   before(async () => {
@@ -46,24 +45,15 @@ describe('the restore drill among the examples', function () {
   });
   beforeEach(() => {
     s3.createBucket('my-backup');
-    root = mkdtempSync(join(tmpdir(), 'cloud-sync-drill-'));
-    helper.settings({ userDir: root });
-    const childFile = join(process.cwd(), 'dist', 'runner', 'child.js');
-    runner = new Runner({ dataFolder: join(root, 'cloud-sync'), childFile });
-    replaceRunner(runner);
+    host = new Host();
+    root = host.root;
     for (const name of NAMES) {
       const file = join(root, 'photos', name);
       mkdirSync(join(file, '..'), { recursive: true });
       writeFileSync(file, `content of ${name}`);
     }
   });
-  afterEach(async () => {
-    await helper.unload();
-    await runner.stop();
-    helper.settings({});
-    replaceRunner(undefined);
-    rmSync(root, { recursive: true, force: true });
-  });
+  afterEach(() => host.close());
 
   /** The example with its places put here. */
   async function deploy(sample: number): Promise<{ passed: Inbox; failed: Inbox }> {

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { type AskOptions, QuestionPool } from '../../src/runner/ask.js';
 import { Launcher } from '../../src/runner/launcher.js';
 import type { TaskCredential } from '../../src/runner/task.js';
-import { bundle, isRunning, runRequest, temporaryFolder, until } from './support.js';
+import { until } from '../until.js';
+import { bundle, isRunning, runRequest, temporaryFolder } from './support.js';
 
 describe('Questions of the editor', () => {
   let childFile: string;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { Runner } from '../../src/runner/runner.js';
-import { bundle, Recorder, runRequest, temporaryFolder, until } from './support.js';
+import { until } from '../until.js';
+import { bundle, Recorder, runRequest, temporaryFolder } from './support.js';
 
 describe('Changes told to the editors', () => {
   let runner: Runner;

@@ -9,7 +9,8 @@ import {
   type ProcessListener,
 } from '../../src/runner/launcher.js';
 import { describeEnd, SupervisedProcess } from '../../src/runner/process.js';
-import { bundle, isRunning, nicenessOfThreads, temporaryFolder, until } from './support.js';
+import { until } from '../until.js';
+import { bundle, isRunning, nicenessOfThreads, temporaryFolder } from './support.js';
 
 /** Answers everything; goes with its channel. */
 const ECHO = `

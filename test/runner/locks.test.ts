@@ -15,7 +15,8 @@ import { LockFiles } from '../../src/runner/lock-files.js';
 import { LockTable } from '../../src/runner/locks.js';
 import { identifyProcess, processState } from '../../src/runner/process-identity.js';
 import type { RunRequest, TaskSettings } from '../../src/runner/task.js';
-import { bundle, runRequest, temporaryFolder, until } from './support.js';
+import { until } from '../until.js';
+import { bundle, runRequest, temporaryFolder } from './support.js';
 
 const never = new AbortController().signal;
 const ignore = () => undefined;

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import type { RunReport } from '../../src/engine/report.js';
 import { Runner, type RunnerOptions } from '../../src/runner/runner.js';
 import type { TaskSettings } from '../../src/runner/task.js';
+import { until } from '../until.js';
 import { Bystander, type Noticed, otherFlows, patience, type Waits } from './other-flows.js';
-import { bundle, isRunning, Recorder, runRequest, temporaryFolder, until } from './support.js';
+import { bundle, isRunning, Recorder, runRequest, temporaryFolder } from './support.js';
 
 /** How late other flows may be: so many ms, and times the worst that a process beside noticed, which is the machine's. */
 const MOST: Record<keyof Waits, number> = { typical: 50, slowest: 150 };

@@ -3,8 +3,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { configurationHash, Runner, type RunnerOptions } from '../../src/runner/runner.js';
 import type { RunRequest, TaskSettings } from '../../src/runner/task.js';
+import { until } from '../until.js';
 import { Bystander, patience } from './other-flows.js';
-import { bundle, isRunning, Recorder, runRequest, temporaryFolder, until } from './support.js';
+import { bundle, isRunning, Recorder, runRequest, temporaryFolder } from './support.js';
 
 describe('Runner', () => {
   let childFile: string;

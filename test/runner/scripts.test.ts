@@ -5,7 +5,8 @@ import type { LogEntry } from '../../src/engine/report.js';
 import { Runner } from '../../src/runner/runner.js';
 import { interpreterOf, runScript } from '../../src/runner/scripts.js';
 import type { RunRequest, TaskSettings } from '../../src/runner/task.js';
-import { bundle, isRunning, Recorder, runRequest, temporaryFolder, until } from './support.js';
+import { until } from '../until.js';
+import { bundle, isRunning, Recorder, runRequest, temporaryFolder } from './support.js';
 
 describe('Scripts', () => {
   const lines: string[] = [];

@@ -22,7 +22,8 @@ import type { Store } from '../../src/stores/store.js';
 import { readStore } from '../engine/support.js';
 import { type S3Server, startS3Server } from '../servers/s3/server.js';
 import { BUCKET, closeAll, openAt } from '../stores/s3-support.js';
-import { bundle, Recorder, runRequest, temporaryFolder, until } from './support.js';
+import { until } from '../until.js';
+import { bundle, Recorder, runRequest, temporaryFolder } from './support.js';
 
 const TREE: Record<string, string> = { 'a.txt': 'a', 'b/c.txt': 'c', 'b/nested.txt': 'beside', 'z.txt': 'z' };
 

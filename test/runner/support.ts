@@ -3,11 +3,11 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { type BuildOptions, build } from 'esbuild';
 import type { Progress, RunReport } from '../../src/engine/report.js';
 import type { RunListener } from '../../src/runner/runner.js';
 import type { RunRequest, TaskSettings } from '../../src/runner/task.js';
+import { TASK_DEFAULTS } from '../task-defaults.js';
 
 const folders: string[] = [];
 
@@ -46,21 +46,6 @@ export async function bundle(name: string): Promise<string> {
   return outfile;
 }
 
-/** Polls until `condition` gives something. */
-export async function until<T>(
-  condition: () => T | Promise<T>,
-  what: string,
-  timeoutMs = 20_000,
-): Promise<NonNullable<T>> {
-  const start = performance.now();
-  for (;;) {
-    const found = await condition();
-    if (found) return found;
-    if (performance.now() - start > timeoutMs) throw new Error(`Waited in vain: ${what}`);
-    await delay(10);
-  }
-}
-
 let runs = 0;
 
 export function runRequest(
@@ -90,32 +75,7 @@ export function runRequest(
       path: `/nowhere/${nodeId}`,
       bucket: 'photos',
       folder: nodeId,
-      include: [],
-      exclude: [],
-      followSymlinks: false,
-      createEmptySrcDirs: false,
-      keepSymlinks: false,
-      metadata: false,
-      checksum: false,
-      transfers: null,
-      bandwidthLimit: [],
-      encryption: false,
-      filenameEncryption: false,
-      storageClass: '',
-      serverSideEncryption: '',
-      chunkSize: null,
-      deleteVersions: false,
-      snapshot: false,
-      preScript: '',
-      postScript: '',
-      scriptSecrets: false,
-      dryRun: false,
-      staleAfter: null,
-      backupFolder: '',
-      backupKeepDays: null,
-      lease: true,
-      maxDelete: '50%',
-      whenBusy: 'queue',
+      ...TASK_DEFAULTS,
       ...task,
     },
   };

@@ -12,7 +12,8 @@ import type { ExecutionResult } from '../../src/runner/execute.js';
 import type { TaskSettings } from '../../src/runner/task.js';
 import { type S3Server, startS3Server } from '../servers/s3/server.js';
 import { Random } from '../soak/random.js';
-import { bundle, runRequest, temporaryFolder, until } from './support.js';
+import { until } from '../until.js';
+import { bundle, runRequest, temporaryFolder } from './support.js';
 
 const ROUNDS = Number(process.env.TWO_HOSTS_ROUNDS ?? 2);
 const SEED = Number(process.env.TWO_HOSTS_SEED ?? 1);

@@ -13,6 +13,7 @@ import { encryptedNames } from '../../src/stores/encryption/names.js';
 import { providerNames } from '../../src/stores/names.js';
 import { encryptedStore } from '../../src/stores/wrap/encrypted.js';
 import { DiskFaults, installDiskFaults } from '../faults/local-disk.js';
+import { TASK_DEFAULTS } from '../task-defaults.js';
 import { editTree, FOLDED_NAMES, fillTree, NAMES, newContent } from './edits.js';
 import type { KillChild } from './kill-child.js';
 import { isSameTime, judge, type Moment, type Ran } from './oracle.js';
@@ -278,33 +279,12 @@ export class World {
       path: this.local.root,
       bucket: this.place.bucket,
       folder: 'data',
-      include: [],
-      exclude: [],
-      followSymlinks: false,
-      createEmptySrcDirs: false,
-      keepSymlinks: false,
-      metadata: false,
-      checksum: false,
-      transfers: null,
-      bandwidthLimit: [],
+      ...TASK_DEFAULTS,
       encryption: this.encryption !== 'none',
       filenameEncryption: this.encryption === 'names too',
       ...(this.encryption === 'none' ? {} : { encryptionPassword: PASSWORD, encryptionSalt: SALT }),
-      storageClass: '',
-      serverSideEncryption: '',
-      chunkSize: null,
-      deleteVersions: false,
-      snapshot: false,
-      preScript: '',
-      postScript: '',
-      scriptSecrets: false,
-      dryRun: false,
-      staleAfter: null,
-      backupFolder: '',
-      backupKeepDays: null,
       lease: false,
       maxDelete: null,
-      whenBusy: 'queue',
     };
   }
 

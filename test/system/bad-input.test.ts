@@ -3,7 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FlowNode } from '../../scripts/demo/node-red.js';
-import { BUCKET, Station, until } from './station.js';
+import { until } from '../until.js';
+import { BUCKET, Station } from './station.js';
 
 const isRoot = process.getuid?.() === 0;
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { BUCKET, Station, until } from './station.js';
+import { until } from '../until.js';
+import { BUCKET, Station } from './station.js';
 
 const PASSWORD = 'a long password';
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
-import { BUCKET, Station, until } from './station.js';
+import { until } from '../until.js';
+import { BUCKET, Station } from './station.js';
 
 const MIB = 1024 * 1024;
 /** The film; less where nobody asks for the whole of it, so that the test is quick. MiB. */

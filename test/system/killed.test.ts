@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Fault } from '../servers/s3/server.js';
-import { BUCKET, Station, until } from './station.js';
+import { until } from '../until.js';
+import { BUCKET, Station } from './station.js';
 
 const MIB = 1024 * 1024;
 const RESERVED = '.node-red-cloud-sync/';

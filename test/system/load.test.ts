@@ -12,7 +12,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { getPriority } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FlowNode } from '../../scripts/demo/node-red.js';
-import { BUCKET, Station, until } from './station.js';
+import { until } from '../until.js';
+import { BUCKET, Station } from './station.js';
 
 const TASKS = 20;
 const FILES = Number(process.env.LOAD_FILES ?? 100);

@@ -21,7 +21,8 @@ import { contentKey } from '../soak/plain-bytes.js';
 import { Random } from '../soak/random.js';
 import { insideOfServer, LocalSide, RemoteSide, type Side, type Snapshot } from '../soak/sides.js';
 import { SEED } from '../soak/soak.js';
-import { BUCKET, Station, until } from './station.js';
+import { until } from '../until.js';
+import { BUCKET, Station } from './station.js';
 
 const KILLS = Number(process.env.NODE_RED_KILLS ?? 8);
 const MIB = 1024 * 1024;

@@ -6,8 +6,8 @@ import { type FlowNode, installTarball, type NodeRed, startNodeRed } from '../..
 import { differences, makeSample, summarise } from '../../scripts/demo/sample.js';
 import type { RunReport } from '../../src/engine/report.js';
 import { type S3Server, startS3Server } from '../servers/s3/server.js';
+import { until } from '../until.js';
 import { packedPackage } from './package.js';
-import { until } from './station.js';
 
 const PACKAGE = '@cloud-sync/node-red-cloud-sync';
 

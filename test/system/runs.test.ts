@@ -11,7 +11,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { RunReport } from '../../src/engine/report.js';
-import { BUCKET, Station, until } from './station.js';
+import { until } from '../until.js';
+import { BUCKET, Station } from './station.js';
 
 const MIB = 1024 * 1024;
 const isRoot = process.getuid?.() === 0;

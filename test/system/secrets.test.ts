@@ -5,8 +5,9 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'n
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { until } from '../until.js';
 import { filesWithSecrets, secretsIn } from './secrets.js';
-import { BUCKET, Station, until } from './station.js';
+import { BUCKET, Station } from './station.js';
 
 /** Each with characters that look different in base64, in a URL and in JSON. */
 const SECRET_KEY = 'plain/secret+key=with"quotes"&more';

@@ -17,30 +17,15 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { type FlowNode, type NodeRed, SETTINGS, startNodeRed } from '../../scripts/demo/node-red.js';
 import type { Progress, RunReport } from '../../src/engine/report.js';
 import { type S3Server, type S3ServerOptions, startS3Server } from '../servers/s3/server.js';
+import { until } from '../until.js';
 import { installedPackages } from './package.js';
 import { descendantsOf, isAlive } from './processes.js';
 import { filesWithSecrets, secretsIn } from './secrets.js';
 
 export const BUCKET = 'backups';
-
-/** Polls until `condition` gives something. */
-export async function until<T>(
-  condition: () => T | Promise<T>,
-  what: string,
-  timeoutMs = 20_000,
-): Promise<NonNullable<T>> {
-  const start = performance.now();
-  for (;;) {
-    const found = await condition();
-    if (found) return found;
-    if (performance.now() - start > timeoutMs) throw new Error(`Waited in vain: ${what}`);
-    await delay(10);
-  }
-}
 
 /** Something that left a node, in the order it happened. */
 export interface FlowRecord {

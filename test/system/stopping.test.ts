@@ -13,9 +13,10 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
+import { until } from '../until.js';
 import { installedPackages } from './package.js';
 import { isAlive } from './processes.js';
-import { BUCKET, Station, until } from './station.js';
+import { BUCKET, Station } from './station.js';
 
 const PACKAGE = join('@cloud-sync', 'node-red-cloud-sync');
 

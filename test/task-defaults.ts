@@ -1,0 +1,31 @@
+import type { TaskSettings } from '../src/runner/task.js';
+
+/** The settings of a task that a user who sets nothing has, but for what it is and where. */
+export const TASK_DEFAULTS = {
+  include: [],
+  exclude: [],
+  followSymlinks: false,
+  createEmptySrcDirs: false,
+  keepSymlinks: false,
+  metadata: false,
+  checksum: false,
+  transfers: null,
+  bandwidthLimit: [],
+  encryption: false,
+  filenameEncryption: false,
+  storageClass: '',
+  serverSideEncryption: '',
+  chunkSize: null,
+  deleteVersions: false,
+  snapshot: false,
+  preScript: '',
+  postScript: '',
+  scriptSecrets: false,
+  dryRun: false,
+  staleAfter: null,
+  backupFolder: '',
+  backupKeepDays: null,
+  lease: true,
+  maxDelete: '50%',
+  whenBusy: 'queue',
+} as const satisfies Partial<TaskSettings>;
