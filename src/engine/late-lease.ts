@@ -1,7 +1,8 @@
 /**
  * A run's lease, taken when the run needs it and not before: one that finds both sides equal never writes one. What the
  * listings have decided is carried out only if nobody else wrote meanwhile. So a run that goes on listing takes its lease
- * soon, and one that had to wait for another run's lists anew.
+ * soon, and one that had to wait for another run's lists anew. One whose predecessor was killed takes it first of all,
+ * since whoever takes a lease removes those that are over.
  */
 
 import { CloudSyncError } from '../errors.js';
@@ -39,8 +40,12 @@ export class LateLease implements WriteGuard {
   /**
    * @param take takes it unless `signal` fires, and calls `onWait` where another run holds it; what it throws is thrown to
    *   all who need it
+   * @param isLeftBehind whether a run of this task that was killed has left a lease
    */
-  constructor(private readonly take: (signal: AbortSignal, onWait: () => void) => Promise<Lease>) {}
+  constructor(
+    private readonly take: (signal: AbortSignal, onWait: () => void) => Promise<Lease>,
+    private readonly isLeftBehind: () => Promise<boolean> = async () => false,
+  ) {}
 
   get isValid(): boolean {
     return this.lease?.isValid ?? false;
@@ -50,6 +55,11 @@ export class LateLease implements WriteGuard {
   confirm(): Promise<void> | undefined {
     if (this.lease !== undefined) return this.lease.confirm();
     return this.begin().then(() => this.lease!.confirm());
+  }
+
+  /** Sees to it that none is left at the end of the run, even if that doesn't need its own. */
+  async removeLeftBehind(): Promise<void> {
+    if (await this.isLeftBehind()) await this.begin();
   }
 
   /** Takes it, once. */

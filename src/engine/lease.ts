@@ -65,6 +65,8 @@ export interface LeaseRecord {
   end(name: string): void;
   /** Whether a run of this installation took it that is over: nobody holds it any more. */
   isLeftBehind(name: string): Promise<boolean>;
+  /** Called when a lease was taken, with all that are there: of this task no others are. */
+  endOthers(names: ReadonlySet<string>): Promise<void>;
 }
 
 /** Another run's lease. */
@@ -82,6 +84,8 @@ interface Look {
   others: (ForeignLease & { name: string })[];
   /** Keys of those that nobody will ever need. */
   over: string[];
+  /** All of them. */
+  names: ReadonlySet<string>;
 }
 
 /** Until when nobody else may take it, by both clocks: `performance.now()` and `Date.now()`. */
@@ -187,11 +191,12 @@ export class Lease implements WriteGuard {
     record?.begin(this.name);
     let deadline = await this.write();
     for (;;) {
-      const { showsOwn, others, over } = await this.look();
+      const { showsOwn, others, over, names } = await this.look();
       const [other] = others;
       if (showsOwn && other === undefined) {
         this.deadline = deadline;
         this.scheduleRenewal();
+        await record?.endOthers(names);
         for (const key of over) await this.removeOver(key);
         return undefined;
       }
@@ -274,8 +279,8 @@ export class Lease implements WriteGuard {
   }
 
   private async look(): Promise<Look> {
-    const look: Look = { showsOwn: false, others: [], over: [] };
     const objects = await this.folders.list(this.options.signal);
+    const look: Look = { showsOwn: false, others: [], over: [], names: new Set(objects.keys()) };
     const own = objects.get(this.name);
     if (own !== undefined) {
       look.showsOwn = true;

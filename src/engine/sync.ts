@@ -26,6 +26,7 @@ export async function runTransfer(run: RunContext): Promise<void> {
   // A first run has something to do: its lease can be had while the listing is on its way.
   if (run.index?.hasEntries !== true) run.lease?.begin().catch(() => {});
   try {
+    await run.lease?.removeLeftBehind();
     const meetings = await transferDifferences(run, deletions);
     if (run.signal.aborted) return;
     await meetings.transferFrozen();

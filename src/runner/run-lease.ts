@@ -29,29 +29,26 @@ export function leaseOf(
   openStore: () => Promise<Store>,
   durationMs: number | undefined,
 ): LateLease {
-  return new LateLease(async (given, onWait) => {
+  const record = new LeaseFiles(request);
+  const take = async (given: AbortSignal, onWait: () => void): Promise<Lease> => {
     const signal = AbortSignal.any([context.signal, given]);
-    const options = leaseOptions(request, context, await openStore(), signal, durationMs);
+    const options = {
+      ...leaseOptions(request, context),
+      store: await openStore(),
+      record,
+      signal,
+      durationMs,
+    };
     return takeLease(request, context, options, onWait);
-  });
+  };
+  return new LateLease(take, () => record.hasLeftBehind());
 }
 
-function leaseOptions(
-  request: RunRequest,
-  context: RunContext,
-  store: Store,
-  signal: AbortSignal,
-  durationMs: number | undefined,
-): LeaseOptions {
-  const { task } = request;
+function leaseOptions({ task }: RunRequest, context: RunContext): Pick<LeaseOptions, 'prefixes' | 'holder'> {
   const backup = task.backupFolder === '' || !context.isPush ? [] : [prefixOfFolder(task.backupFolder)];
   return {
-    store,
     prefixes: [context.remote.prefix, ...backup],
     holder: { host: hostname(), taskId: task.taskId, task: task.name },
-    record: new LeaseFiles(request),
-    signal,
-    ...(durationMs === undefined ? {} : { durationMs }),
   };
 }
 

@@ -331,6 +331,9 @@ class RecordInMemory implements LeaseRecord {
   isLeftBehind(name: string): Promise<boolean> {
     return Promise.resolve(this.dead.has(name));
   }
+  async endOthers(names: ReadonlySet<string>): Promise<void> {
+    for (const name of this.dead) if (!names.has(name)) this.end(name);
+  }
   killAll(): void {
     for (const name of this.names) this.dead.add(name);
   }

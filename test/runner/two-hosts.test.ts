@@ -176,6 +176,13 @@ describe('Two hosts started together on one prefix', function () {
     assertOnlyFilesOf(other, late[0]?.key);
   }
 
+  /** Nothing more was sent, which is no failure where all had been on its way. */
+  function assertGaveUp(stopped: Host): void {
+    const hadSentAll = changes(stopped).length === FILES;
+    assert.equal(stopped.result?.status, hadSentAll ? 'success' : 'failed');
+    if (!hadSentAll) assert.equal(stopped.result?.errors[0]?.code, 'BUSY');
+  }
+
   function assertOnlyFilesOf(host: Host, except?: string): void {
     const { objects } = server;
     const keys = objects.keys(BUCKET);
@@ -263,8 +270,7 @@ describe('Two hosts started together on one prefix', function () {
       assertAtMostOneLate(holder, other);
       assertFreeInTime(holder, other);
       assert.equal(other.result?.status, 'success');
-      assert.equal(holder.result?.status, 'failed');
-      assert.equal(holder.result?.errors[0]?.code, 'BUSY');
+      assertGaveUp(holder);
     }
     console.log(`      ${lateRequests} requests had just been let through when their process was stopped`);
   });
@@ -276,6 +282,6 @@ describe('Two hosts started together on one prefix', function () {
     holder.signal('SIGCONT');
     await holder.ended();
     assertAtMostOneLate(holder, other);
-    assert.equal(holder.result?.errors[0]?.code, 'BUSY');
+    assertGaveUp(holder);
   });
 });
