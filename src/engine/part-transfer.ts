@@ -234,7 +234,9 @@ async function sendParts(parts: PartsToSend): Promise<string> {
       const { offset, length } = partRange(upload, content.size, number);
       const hashed = Math.max(0, hashedTo - offset);
       const whole = partContent(upload, content, number);
-      const part = await preparePart(sending, whole, hash, hashed, spareBuffers);
+      // The last one counts with the completion: a store may keep its end back until then.
+      const onConfirmed = number < upload.partCount ? () => sending.count(whole.size) : () => {};
+      const part = await preparePart(sending, whole, { hash, hashed, spareBuffers, onConfirmed });
       hashedTo = offset + length;
       const sent: Promise<void> = upload
         .sendPart(number, part.content, signal)
@@ -267,19 +269,26 @@ interface PreparedPart {
   release(): void;
 }
 
+interface PartPreparation {
+  /** Of the whole, which the part is added to from its byte `hashed`. */
+  hash: Hash | undefined;
+  hashed: number;
+  /** Memory of earlier parts, for this one and the next. */
+  spareBuffers: Buffer[];
+  /** The provider has the part of a local file. */
+  onConfirmed: () => void;
+}
+
 /** A part of a local file is held in memory within the run's budget if it isn't too large; others are streamed. */
 async function preparePart(
-  sending: Sending,
+  { run, count }: Sending,
   part: Content,
-  hash: Hash | undefined,
-  hashed: number,
-  spareBuffers: Buffer[],
+  { hash, hashed, spareBuffers, onConfirmed }: PartPreparation,
 ): Promise<PreparedPart> {
-  const { run, count } = sending;
   if (!run.isPush) return { content: meteredContent(part, count), arrived: () => {}, release: () => {} };
   if (part.size > HELD_PART) {
     if (hash !== undefined) for await (const chunk of part.read(hashed)) hash.update(chunk);
-    return { content: part, arrived: () => count(part.size), release: () => {} };
+    return { content: part, arrived: onConfirmed, release: () => {} };
   }
   const release = await run.budget.take(part.size, run.signal);
   try {
@@ -291,7 +300,7 @@ async function preparePart(
     const arrived = () => {
       // Only now: an attempt that was given up may still hold it. New memory for each part costs more than reading it.
       spareBuffers.push(buffer);
-      count(part.size);
+      onConfirmed();
     };
     return { content: contentOfBytes(bytes), arrived, release };
   } catch (error) {

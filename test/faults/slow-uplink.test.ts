@@ -3,7 +3,8 @@
  * because time-outs count silence and not duration, and what is under way follows the uplink.
  *
  * `SLOW_UPLINK=full`: to all providers, 200 MiB at 2 MB/s, requests cut after 10 s, sockets closed after 5. Else 20 MiB, and
- * to two of them: S3, with many parts at once, and Dropbox, with large ones in a row.
+ * to three of them: S3, with many parts at once, Dropbox, with large ones in a row, and Google Cloud Storage, where the last
+ * bytes come with the completion.
  */
 
 import assert from 'node:assert/strict';
@@ -22,7 +23,7 @@ const SIZE = (IS_FULL ? 200 : 20) * MIB;
 const LINK = IS_FULL
   ? { bytesPerSecond: 2_000_000, cutAfterMs: 10_000, idleMs: 5_000 }
   : { bytesPerSecond: 3_000_000, cutAfterMs: 5_000, idleMs: 500 };
-const PROVIDERS = IS_FULL ? Object.keys(FAR_ENDS) : ['s3', 'dropbox'];
+const PROVIDERS = IS_FULL ? Object.keys(FAR_ENDS) : ['s3', 'dropbox', 'google-cloud-storage'];
 
 /** Looks at a run's progress, as Node-RED is shown it, several times a second. */
 function watchProgress(execution: Execution, link: SlowLink) {
@@ -66,7 +67,8 @@ describe('a slow uplink whose far end cuts requests', function () {
           `      ${provider}: ${seconds.toFixed(1)} s, ${link.cuts} requests cut, ${link.closed} sockets closed, ${(link.passed / SIZE).toFixed(2)} of the file sent`,
         );
         assert.deepEqual([run.status, run.said], ['success', []]);
-        assert.ok(link.cuts > 0);
+        // Chunks that go one after the other, of 16 MiB at most, may each be through in time.
+        if (provider !== 'google-cloud-storage') assert.ok(link.cuts > 0);
         for (const [index, sample] of samples.entries()) {
           const before = samples[index - 1];
           assert.ok(sample.percent <= 100 && sample.done <= sample.total, 'progress passed 100 %');
