@@ -234,15 +234,15 @@ async function sendParts(parts: PartsToSend): Promise<string> {
       const { offset, length } = partRange(upload, content.size, number);
       const hashed = Math.max(0, hashedTo - offset);
       const whole = partContent(upload, content, number);
-      // The last one counts with the completion: a store may keep its end back until then.
-      const onConfirmed = number < upload.partCount ? () => sending.count(whole.size) : () => {};
-      const part = await preparePart(sending, whole, { hash, hashed, spareBuffers, onConfirmed });
+      const part = await preparePart(sending, whole, hash, hashed, spareBuffers);
       hashedTo = offset + length;
       const sent: Promise<void> = upload
         .sendPart(number, part.content, signal)
         .then(() => {
           onArrived(number);
           part.arrived();
+          // What is pulled counts as it comes. The last part counts with the completion: a store may keep its end back.
+          if (run.isPush && number < upload.partCount) sending.count(whole.size);
         })
         .catch((error: unknown) => {
           failure ??= { error };
@@ -269,26 +269,18 @@ interface PreparedPart {
   release(): void;
 }
 
-interface PartPreparation {
-  /** Of the whole, which the part is added to from its byte `hashed`. */
-  hash: Hash | undefined;
-  hashed: number;
-  /** Memory of earlier parts, for this one and the next. */
-  spareBuffers: Buffer[];
-  /** The provider has the part of a local file. */
-  onConfirmed: () => void;
-}
-
 /** A part of a local file is held in memory within the run's budget if it isn't too large; others are streamed. */
 async function preparePart(
   { run, count }: Sending,
   part: Content,
-  { hash, hashed, spareBuffers, onConfirmed }: PartPreparation,
+  hash: Hash | undefined,
+  hashed: number,
+  spareBuffers: Buffer[],
 ): Promise<PreparedPart> {
   if (!run.isPush) return { content: meteredContent(part, count), arrived: () => {}, release: () => {} };
   if (part.size > HELD_PART) {
     if (hash !== undefined) for await (const chunk of part.read(hashed)) hash.update(chunk);
-    return { content: part, arrived: onConfirmed, release: () => {} };
+    return { content: part, arrived: () => {}, release: () => {} };
   }
   const release = await run.budget.take(part.size, run.signal);
   try {
@@ -300,7 +292,6 @@ async function preparePart(
     const arrived = () => {
       // Only now: an attempt that was given up may still hold it. New memory for each part costs more than reading it.
       spareBuffers.push(buffer);
-      onConfirmed();
     };
     return { content: contentOfBytes(bytes), arrived, release };
   } catch (error) {

@@ -14,6 +14,7 @@ import {
   readVerify,
 } from '../../nodes/task-settings.js';
 import { CloudSyncError } from '../../src/errors.js';
+import { TASK_DEFAULTS } from '../task-defaults.js';
 
 const CREDENTIAL = readCredential(
   { id: 'c1', name: 'Home', provider: 's3', endpoint: 'http://127.0.0.1:9000' },
@@ -61,32 +62,7 @@ describe('task settings', () => {
       path: '/srv/photos',
       bucket: 'family',
       folder: 'photos',
-      include: [],
-      exclude: [],
-      followSymlinks: false,
-      createEmptySrcDirs: false,
-      keepSymlinks: false,
-      metadata: false,
-      checksum: false,
-      transfers: null,
-      bandwidthLimit: [],
-      encryption: false,
-      filenameEncryption: false,
-      storageClass: '',
-      serverSideEncryption: '',
-      chunkSize: null,
-      deleteVersions: false,
-      snapshot: false,
-      preScript: '',
-      postScript: '',
-      scriptSecrets: false,
-      dryRun: false,
-      staleAfter: null,
-      backupFolder: '',
-      backupKeepDays: null,
-      lease: true,
-      maxDelete: '50%',
-      whenBusy: 'queue',
+      ...TASK_DEFAULTS,
     });
   });
 
